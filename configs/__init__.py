@@ -1,0 +1,1 @@
+"""Configs, policies, prompts and probes that ship with Steelyard."""

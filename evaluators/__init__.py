@@ -1,0 +1,1 @@
+"""One aspect of a model each; none imports another."""

@@ -1,0 +1,1 @@
+"""Models under audit: local ones and API ones behind one protocol."""

@@ -1,0 +1,82 @@
+"""What a model must offer to be weighed: declared capabilities, and answers or failures as data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from governance.dataset import ModelText
+
+
+class Capability(StrEnum):
+    """What a backend can do. An evaluator that needs one it lacks says `NotMeasured`."""
+
+    CLASSIFY = "classify"
+    SCORES = "scores"  # a probability per class, not only a label
+    WEIGHTS = "weights"  # one readable weight per word and class
+    TOKENS = "tokens"  # counts tokens, so it can be priced by them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One row's answer. Exactly one of `label` and `failure` is set.
+
+    Attributes:
+        label: predicted class.
+        failure: why there is none ("timed out", "answer is not a label"); never holds the row's text.
+        scores: probability per class in the task's order, or None where the model gives none.
+        seconds: wall-clock time of this row; batched models share a batch's time evenly.
+        tokens_in: tokens read, where counted.
+        tokens_out: tokens written, where counted.
+        output: what a generating model said, scrubbed; None for models that emit labels alone.
+        personal: pieces of personal data that the scrubber took out of `output`.
+    """
+
+    label: str | None = None
+    failure: str | None = None
+    scores: tuple[float, ...] | None = None
+    seconds: float = 0.0
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    output: str | None = None
+    personal: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.label is None) == (self.failure is None):
+            raise ValueError("an answer has either a label or a failure")
+
+
+@dataclass(frozen=True, slots=True)
+class WordWeight:
+    """One word's pull towards a class, in log-odds per unit of its feature."""
+
+    word: str
+    label: str
+    weight: float
+
+
+class Backend(Protocol):
+    """A model under audit. It never raises for one bad row: it answers with a failure."""
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What may be asked of it."""
+        ...
+
+    def classify(self, texts: Sequence[ModelText]) -> Sequence[Answer]:
+        """One answer per text, in order."""
+        ...
+
+    def close(self) -> None:
+        """Free what it holds: memory, connections, servers."""
+        ...
+
+
+class Explains(Protocol):
+    """A backend with `Capability.WEIGHTS`."""
+
+    def weights(self, per_class: int) -> Sequence[WordWeight]:
+        """The weightiest words of each class, heaviest first."""
+        ...

@@ -1,0 +1,46 @@
+"""What private training promises, with everything needed to judge the promise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrivacyClaim:
+    """An (epsilon, delta) claim of differential privacy, as it must be reported.
+
+    After Ponomareva et al. (2023), "How to DP-fy ML", section 5.3, and NIST SP 800-226.
+    """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    epsilon: float  # nats, for all steps charged, interrupted ones included
+    delta: float
+    unit: str  # "record" or "user"
+    neighbouring: str  # "add-or-remove-one" or "replace-one"
+    sampling: str  # "poisson"
+    accountant: str
+    steps: int  # steps charged, >= steps that shaped the weights
+    sigma: float  # noise multiplier
+    sample_rate: float
+    clipping: float  # L2 bound of one record's gradient
+    normaliser: float  # public divisor of the noisy gradient sum
+    n: int  # training rows; public by assumption
+    rng: str
+    target_epsilon: float
+    covers: str  # which data accesses the budget covers
+    not_covered: tuple[str, ...]  # what it does not
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("epsilon", "delta", "sigma", "sample_rate", "clipping", "normaliser", "target_epsilon"):
+            number = getattr(self, name)
+            if not math.isfinite(number) or number <= 0:
+                raise ValueError(f"claim: expected a positive finite {name}, got {number}")
+        if not self.delta < 1 / self.n:
+            raise ValueError(f"claim: expected delta below 1/n = {1 / self.n:.3g}, got {self.delta:.3g}")
+        if not self.sample_rate < 1:
+            raise ValueError(f"claim: expected a sample rate below 1, got {self.sample_rate}")

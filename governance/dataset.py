@@ -1,0 +1,146 @@
+"""Texts and what surrounds them: raw rows on one side of the scrubber, sealed rows on the other.
+
+`Dataset` holds raw rows and has no method that hands a text to a model. `ScrubbedText` is
+what the scrubber returns; `SyntheticText` is text that we made ourselves. Backends take these
+two and nothing else, so the type checker sees a leak path before a test does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class _SealedText:
+    """Text that may reach a model. Its `repr` never shows it: reprs end up in logs."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(<{len(self.text)} characters>)"
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.text == other.text  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.text))
+
+
+class ScrubbedText(_SealedText):
+    """Text that has passed the scrubber.
+
+    Only `governance.privacy` and `ScrubbedDataset.load` make one; a test walks the source for others.
+    """
+
+
+class SyntheticText(_SealedText):
+    """Text made by us (probes, canaries, declared-public sets): not scrubbed, since it holds nobody's data."""
+
+
+ModelText = ScrubbedText | SyntheticText
+"""What a backend accepts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Which column is what. Only `text` ever reaches a model."""
+
+    text: str
+    label: str
+    groups: tuple[str, ...] = ()  # sensitive features, derived bands included
+    cluster: str | None = None  # rows that share a value are not independent
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The classes of a task, in the order of the score columns."""
+
+    classes: tuple[str, ...]
+    positive: str | None  # the class that rates and fairness speak of; None: more than two, none declared
+
+    @property
+    def binary(self) -> bool:
+        """Two classes, one of which is the positive one."""
+        return len(self.classes) == 2 and self.positive is not None
+
+    def codes(self, labels: Sequence[str]) -> NDArray[np.int64]:
+        """Class indices, shape (n,)."""
+        index = {name: code for code, name in enumerate(self.classes)}
+        return np.array([index[label] for label in labels], dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class ScrubbedDataset:
+    """Sealed rows. All sequences have length n; `clusters` are codes, so no raw key is kept.
+
+    Attributes:
+        rows: position of each row in the source file, unique.
+        texts: what a model may see.
+        labels: true class of each row.
+        groups: column -> one value per row; None where the source has none.
+        clusters: shape (n,), int64; rows with the same code are not independent.
+    """
+
+    rows: NDArray[np.int64]
+    texts: tuple[ScrubbedText, ...]
+    labels: tuple[str, ...]
+    groups: Mapping[str, tuple[str | None, ...]]
+    clusters: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        n = len(self.texts)
+        lengths = {len(self.rows), len(self.labels), len(self.clusters), *(len(v) for v in self.groups.values())}
+        if lengths != {n}:
+            raise ValueError(f"expected every column to have {n} rows, got {sorted(lengths)}")
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, index: NDArray[np.int64]) -> ScrubbedDataset:
+        """The rows at these positions, in this order."""
+        return ScrubbedDataset(
+            rows=self.rows[index],
+            texts=tuple(self.texts[i] for i in index),
+            labels=tuple(self.labels[i] for i in index),
+            groups={column: tuple(values[i] for i in index) for column, values in self.groups.items()},
+            clusters=self.clusters[index],
+        )
+
+    def save(self, path: Path) -> None:
+        """Write as Parquet."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        columns: dict[str, object] = {
+            "row": self.rows,
+            "text": [text.text for text in self.texts],
+            "label": list(self.labels),
+            "cluster": self.clusters,
+        }
+        columns |= {f"group:{name}": list(values) for name, values in self.groups.items()}
+        pq.write_table(pa.table(columns), path)
+
+    @classmethod
+    def load(cls, path: Path) -> ScrubbedDataset:
+        """Read what `save` wrote. The caller vouches for the file: it comes from our own stage store."""
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(path)
+        names = [name.removeprefix("group:") for name in table.column_names if name.startswith("group:")]
+        return cls(
+            rows=table["row"].to_numpy(),
+            texts=tuple(ScrubbedText(text) for text in table["text"].to_pylist()),
+            labels=tuple(table["label"].to_pylist()),
+            groups={name: tuple(table[f"group:{name}"].to_pylist()) for name in names},
+            clusters=table["cluster"].to_numpy(),
+        )

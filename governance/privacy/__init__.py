@@ -1,0 +1,1 @@
+"""Scrubbing of personal data, around Presidio."""

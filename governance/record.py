@@ -1,0 +1,193 @@
+"""The run record: everything that the gate, the cards and the auditor read, and nothing else.
+
+A run directory holds `record.json` and `predictions/<model>.parquet`; both are written once.
+Judgements and renderings go to `out/<digest>/` beside them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from governance.claims import PrivacyClaim
+from governance.errors import RecordError
+from governance.measure import Outcome
+
+SCHEMA = 1
+RECORD = "record.json"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ModelEntry(_Frozen):
+    """One weighed model: what it is, where it comes from, how it was trained."""
+
+    name: str
+    kind: str  # "sklearn", "classifier", "openai", …
+    title: str  # one line for people
+    source: str  # base model, package or endpoint host; never a path of this machine
+    licence: str | None = None
+    note: str | None = None  # e.g. "stands in for a vendor"
+    trained: bool = False
+    trained_on: int | None = None  # rows
+    trained_parts: str | None = None  # which layers
+    weighed_on: int  # held-out rows asked
+    settings: Mapping[str, str | int | float | bool | None] = Field(default_factory=dict)
+    digest: str | None = None  # of its weights, "sha256:…"
+    claim: PrivacyClaim | None = None
+    capabilities: tuple[str, ...] = ()
+    remote: bool = False  # an API outside this process
+    sent: Mapping[str, int] = Field(
+        default_factory=dict
+    )  # what left: rows, personal data scrubbed on the way by entity
+    curve: tuple[Mapping[str, float], ...] = ()  # training: one point per epoch; private information where private
+
+
+class DataEntry(_Frozen):
+    """What was audited: counts and digests, never rows."""
+
+    name: str
+    source: str
+    digest: str
+    rows_read: int
+    rows_empty: int  # dropped: no text or no label
+    rows_duplicate: int  # share their text with another sampled row; kept, on one side of the split
+    rows_used: int
+    rows_train: int
+    rows_test: int
+    clusters_test: int
+    cluster: str | None = None
+    labels: Mapping[str, int]  # class -> rows used
+    positive: str | None = None
+    groups: Mapping[str, Mapping[str, int]] = Field(default_factory=dict)  # column -> value -> held-out rows
+    groups_missing: Mapping[str, int] = Field(default_factory=dict)  # column -> held-out rows without a value
+    scrubbed: Mapping[str, int] = Field(default_factory=dict)  # entity -> pieces replaced
+    language: str = "en"
+    licence: str | None = None
+
+
+class Lineage(_Frozen):
+    """What this record was made from, so that it can be made again."""
+
+    plan: str  # digest of config, data and code version: the run's identity
+    config: str
+    policy: str  # digest of the scrub policy
+    code: str  # package version and commit where known
+    dirty: bool | None = None
+    versions: Mapping[str, str]
+    hardware: str
+    seed: int
+    prompts: Mapping[str, str] = Field(default_factory=dict)  # prompt name -> digest
+
+
+class RunRecord(_Frozen):
+    """One audit's evidence. Immutable once written."""
+
+    schema_version: int = SCHEMA
+    audit: str
+    run: str
+    created: str  # ISO 8601, UTC
+    title: str
+    task: str
+    question: str  # the business question, in one sentence
+    candidate: str
+    incumbent: str | None = None
+    data: DataEntry
+    models: tuple[ModelEntry, ...]
+    outcomes: tuple[Annotated[Outcome, Field(discriminator="kind")], ...]
+    lineage: Lineage
+    files: Mapping[str, str] = Field(default_factory=dict)  # relative path -> "sha256:…"
+    seconds: Mapping[str, float] = Field(default_factory=dict)  # stage -> wall-clock time of the run that did it
+
+    def model(self, name: str) -> ModelEntry:
+        """The entry of one model."""
+        return next(entry for entry in self.models if entry.name == name)
+
+    def digest(self) -> str:
+        """SHA-256 over the canonical JSON of the record."""
+        return "sha256:" + hashlib.sha256(canonical(self.model_dump(mode="json"))).hexdigest()
+
+
+def canonical(value: object) -> bytes:
+    """JSON with sorted keys and no spaces; refuses NaN."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def digest_of(value: object) -> str:
+    """SHA-256 of a JSON value, as hex."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """SHA-256 of a file, as `sha256:<hex>`."""
+    with path.open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees all of it or none of it, even after a power cut."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def save_record(record: RunRecord, directory: Path) -> Path:
+    """Write `record.json`; the files that it names must already be there.
+
+    Raises:
+        RecordError: the directory already holds a record: records are written once.
+    """
+    path = directory / RECORD
+    if path.exists():
+        raise RecordError(f"{path}: a record is written once; audit into another folder or delete this run")
+    text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomic(path, text.encode() + b"\n")
+    return path
+
+
+def load_record(directory: Path) -> RunRecord:
+    """Read a record and check the files it names against their digests.
+
+    Raises:
+        RecordError: missing, damaged, or of another schema.
+    """
+    path = directory / RECORD
+    if not path.is_file():
+        raise RecordError(f"{directory}: no {RECORD} here. Is it a run directory (runs/<audit>/<id>)?")
+    try:
+        raw = json.loads(path.read_bytes())
+        version = raw.get("schema_version") if isinstance(raw, dict) else None
+        if version != SCHEMA:
+            raise RecordError(f"{path}: expected schema_version {SCHEMA}, found {version!r}; use a matching steelyard")
+        record = RunRecord.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RecordError(f"{path}: {where}: {first['msg']}") from None
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{path}: not JSON that Steelyard wrote ({type(error).__name__})") from None
+    for name, expected in record.files.items():
+        file = directory / name
+        if not file.resolve().is_relative_to(directory.resolve()):
+            raise RecordError(f"{path}: names a file outside its own folder")
+        found = digest_file(file) if file.is_file() else "nothing"
+        if found != expected:
+            raise RecordError(f"{file}: changed since the record was written: expected {expected}, found {found}")
+    return record

@@ -1,0 +1,1 @@
+"""Intervals, bootstrap and multiplicity: the only home of statistics."""

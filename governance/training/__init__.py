@@ -1,0 +1,1 @@
+"""Training recipes, private or not by one setting."""

@@ -1,0 +1,1 @@
+"""Renderings of a record; none computes a figure of its own."""
