@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
-import types
+import inspect
 import typing
 from collections.abc import Hashable, Iterable
 from pathlib import Path
@@ -125,7 +125,7 @@ def _sentence(model: type[BaseModel], detail: Any) -> str:
     if detail["type"] == "literal_error":
         known = [name.strip("' ") for name in detail["ctx"]["expected"].replace(" or ", ",").split(",")]
         return f"{where}: no '{detail['input']}'. {nearest(str(detail['input']), known)}"
-    message = detail["msg"].removeprefix("Value error, ")
+    message = str(detail["msg"]).removeprefix("Value error, ")
     message = message.replace("Input should be", "expected").replace("valid ", "")
     found = detail["input"]
     shown = f", found {found!r}" if isinstance(found, str | int | float | bool) and len(str(found)) < 60 else ""
@@ -154,6 +154,6 @@ def _is_tag(model: type[BaseModel], part: str | int) -> bool:
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+    if inspect.isclass(annotation) and typing.get_origin(annotation) is None:
         return [annotation] if issubclass(annotation, BaseModel) else []
     return [model for inner in typing.get_args(annotation) for model in _models_in(inner)]

@@ -1,0 +1,228 @@
+"""The audit's YAML, as frozen models. Seen by `cli` and `audit` alone: everything below takes plain arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+from governance.configfile import find, read
+from governance.errors import ConfigError
+from governance.registry import nearest
+
+EVALUATORS: Mapping[str, str] = {
+    "claim": "evaluators.claim:Claim",
+    "explanation": "evaluators.explanation:WordWeights",
+    "fairness": "evaluators.fairness:GroupGaps",
+    "membership": "evaluators.membership:LossThreshold",
+    "personal-data": "evaluators.leakage:PersonalData",
+    "quality": "evaluators.tasks.classification:Quality",
+}
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Language = Literal["en", "zh"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Bands(_Frozen):
+    """A group made from a number: age -> age band. `edges` [30, 40] gives "under 30", "30-39", "40 and over"."""
+
+    column: str
+    edges: tuple[float, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Bands:
+        if list(self.edges) != sorted(set(self.edges)):
+            raise ValueError("expected edges in ascending order, each once")
+        return self
+
+
+class DataConfig(_Frozen):
+    """Where the rows are and what each column means. Only `text` ever reaches a model."""
+
+    path: str  # a file, a Hugging Face dataset folder, or package:module/path
+    text: str = "text"
+    label: str = "label"
+    positive: str | None = None
+    groups: tuple[str, ...] = ()
+    bands: dict[str, Bands] = Field(default_factory=dict)
+    cluster: str | None = None
+    rows: PositiveInt | None = None  # None: all
+    test_share: Share = 0.25
+    name: str | None = None
+    licence: str | None = None
+
+    @model_validator(mode="after")
+    def _roles_once(self) -> DataConfig:
+        if self.text == self.label:
+            raise ValueError("expected text and label to be different columns")
+        taken = [name for name in (self.text, self.label) if name in self.groups]
+        if taken:
+            raise ValueError(f"column '{taken[0]}' can't be a group too")
+        return self
+
+
+class ScrubConfig(_Frozen):
+    """Which scrub policy, on how many processes."""
+
+    policy: str = "default"
+    workers: Annotated[int, Field(ge=1, le=64)] = 2
+
+
+class Private(_Frozen):
+    """DP-SGD. Rate, steps and batch are public constants: they must not be derived from the private rows."""
+
+    epsilon: PositiveFloat
+    delta: Annotated[float, Field(gt=0, lt=1)]
+    sample_rate: Share
+    steps: PositiveInt
+    batch: PositiveInt  # the divisor of the noisy gradient sum, whatever a draw's size
+    clipping: PositiveFloat = 1.0
+
+
+class _Model(_Frozen):
+    title: str | None = None
+    licence: str | None = None
+    note: str | None = None
+    rows: PositiveInt | None = None  # weighed on at most so many held-out rows
+    price_per_hour: PositiveFloat | None = None  # of the hardware, in `currency`
+    currency: str = "USD"
+
+
+class TfidfModel(_Model):
+    """TF-IDF + logistic regression: fast, readable, hard to beat."""
+
+    kind: Literal["tfidf-logistic"]
+    max_features: PositiveInt = 50_000
+    regularisation: PositiveFloat = 1.0  # scikit-learn's C
+
+
+class ClassifierModel(_Model):
+    """A pretrained encoder with a head: lower layers frozen and computed once, the rest trained."""
+
+    kind: Literal["classifier"]
+    base: str  # folder, package:module/path, or a hub id that is already in the local cache
+    cached_layers: Annotated[int, Field(ge=1)]
+    trained_layers: Annotated[int, Field(ge=0)] = 0
+    max_tokens: Annotated[int, Field(ge=8, le=512)] = 64
+    epochs: PositiveInt = 2  # non-private training; private training counts steps
+    batch: PositiveInt = 32
+    learning_rate: PositiveFloat
+    class_weights: dict[str, PositiveFloat] = Field(default_factory=dict)  # public constants
+    private: Private | None = None
+
+
+class Launch(_Frozen):
+    """Start a local OpenAI-compatible server for the time of the audit."""
+
+    server: Literal["transformers-serve"]
+    model: str  # folder or GGUF file; package:module/path works
+    timeout: PositiveFloat = 240.0
+
+
+class TokenPrice(_Frozen):
+    """Money per million tokens."""
+
+    read: PositiveFloat
+    written: PositiveFloat
+
+
+class OpenAIModel(_Model):
+    """A model behind an OpenAI-compatible API: a vendor's, or one that `launch` starts on loopback."""
+
+    kind: Literal["openai"]
+    prompt: str
+    launch: Launch | None = None
+    base_url: str | None = None
+    model: str | None = None
+    api_key_env: str | None = None
+    price_per_million_tokens: TokenPrice | None = None
+    concurrency: PositiveInt = 4
+    timeout: PositiveFloat = 60.0
+    max_retries: Annotated[int, Field(ge=0, le=20)] = 5
+    max_tokens: PositiveInt = 8
+
+    @model_validator(mode="after")
+    def _one_server(self) -> OpenAIModel:
+        if (self.launch is None) == (self.base_url is None):
+            raise ValueError("expected exactly one of launch (a local server) and base_url (a vendor's)")
+        if self.base_url is not None and self.model is None:
+            raise ValueError("expected model, the vendor's name for it, beside base_url")
+        if self.base_url is not None and not self.base_url.startswith(("http://", "https://")):
+            raise ValueError("expected base_url to start with http:// or https://")
+        return self
+
+
+ModelConfig = Annotated[TfidfModel | ClassifierModel | OpenAIModel, Field(discriminator="kind")]
+
+
+class EvaluatorConfig(BaseModel):
+    """An evaluator's name; every other key is a setting of it, checked when it is built."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+    name: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Its settings, as given."""
+        return dict(self.model_extra or {})
+
+
+class AuditConfig(_Frozen):
+    """One audit: a question, data, the models weighed, what is measured, and the policy that judges."""
+
+    audit: Name
+    title: str | None = None
+    question: str = ""
+    language: Language = "en"
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    level: Share = 0.95
+    data: DataConfig
+    scrub: ScrubConfig = ScrubConfig()
+    models: dict[Name, ModelConfig] = Field(min_length=1)
+    candidate: str
+    incumbent: str | None = None
+    evaluators: tuple[EvaluatorConfig, ...] = tuple(EvaluatorConfig(name=name) for name in sorted(EVALUATORS))
+    policy: str = "launch"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_names(cls, raw: Any) -> Any:
+        """`evaluators: [quality]` is short for `[{name: quality}]`."""
+        if isinstance(raw, dict) and isinstance(raw.get("evaluators"), list):
+            entries = [{"name": entry} if isinstance(entry, str) else entry for entry in raw["evaluators"]]
+            return {**raw, "evaluators": entries}
+        return raw
+
+    @model_validator(mode="after")
+    def _named_models(self) -> AuditConfig:
+        for key in ("candidate", "incumbent"):
+            name = getattr(self, key)
+            if name is not None and name not in self.models:
+                raise ValueError(f"{key}: no model '{name}'. {nearest(name, self.models)}")
+        for index, entry in enumerate(self.evaluators):
+            if [other.name for other in self.evaluators].index(entry.name) != index:
+                raise ValueError(f"evaluators.{index}.name: '{entry.name}' stands twice")
+        return self
+
+
+def load_config(source: str) -> tuple[AuditConfig, Path]:
+    """Read an audit config: a path, or the name of one that ships ("quickstart").
+
+    Returns:
+        The config and the file it came from; relative paths in it start from that file's folder.
+
+    Raises:
+        ConfigError: the message names file and key.
+    """
+    path = find("audits", source)
+    config = read(AuditConfig, path)
+    if any(column in config.data.bands for column in (config.data.text, config.data.label)):
+        raise ConfigError(f"{path}: data.bands: a band can't have the name of the text or label column")
+    return config, path
