@@ -107,7 +107,7 @@ class ClassifierModel(_Model):
     """A pretrained encoder with a head: lower layers frozen and computed once, the rest trained."""
 
     kind: Literal["classifier"]
-    base: str  # folder, package:module/path, or a hub id that is already in the local cache
+    base: str  # a folder, or package:module/path
     cached_layers: Annotated[int, Field(ge=1)]
     trained_layers: Annotated[int, Field(ge=0)] = 0
     max_tokens: Annotated[int, Field(ge=8, le=512)] = 64

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -30,10 +30,14 @@ class _SealedText:
         return f"{type(self).__name__}(<{len(self.text)} characters>)"
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.text == other.text  # type: ignore[attr-defined]
+        return type(self) is type(other) and self.text == other.text
 
     def __hash__(self) -> int:
         return hash((type(self), self.text))
+
+    def within(self, before: str, after: str) -> Self:
+        """The same seal around this text and what ships with us on both sides of it: a filled prompt."""
+        return type(self)(before + self.text + after)
 
 
 class ScrubbedText(_SealedText):

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from governance.errors import RecordError
-from governance.record import canonical
+from governance.files import canonical
 
 GENESIS = "0" * 64
 

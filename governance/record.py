@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from governance.claims import PrivacyClaim
 from governance.errors import RecordError
+from governance.files import canonical, digest_file, write_atomic
 from governance.measure import Outcome
 
 SCHEMA = 1
@@ -115,37 +114,6 @@ class RunRecord(_Frozen):
     def digest(self) -> str:
         """SHA-256 over the canonical JSON of the record."""
         return "sha256:" + hashlib.sha256(canonical(self.model_dump(mode="json"))).hexdigest()
-
-
-def canonical(value: object) -> bytes:
-    """JSON with sorted keys and no spaces; refuses NaN."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-
-
-def digest_of(value: object) -> str:
-    """SHA-256 of a JSON value, as hex."""
-    return hashlib.sha256(canonical(value)).hexdigest()
-
-
-def digest_file(path: Path) -> str:
-    """SHA-256 of a file, as `sha256:<hex>`."""
-    with path.open("rb") as file:
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees all of it or none of it, even after a power cut."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def save_record(record: RunRecord, directory: Path) -> Path:

@@ -11,7 +11,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -140,7 +140,7 @@ class Dataset:
 
 def digest_source(path: Path) -> str:
     """SHA-256 of a file, or of the names and digests of a folder's files."""
-    from governance.record import digest_file, digest_of
+    from governance.files import digest_file, digest_of
 
     if path.is_file():
         return digest_file(path)
@@ -219,6 +219,25 @@ def classes_of(path: Path, dataset: Dataset, roles: Roles, positive: str | None)
     return Labels(classes, positive or (classes[-1] if len(classes) == 2 else None))
 
 
+def column_names(path: Path) -> list[str]:
+    """A file's column names.
+
+    Raises:
+        DataError: it can't be read.
+    """
+    return _reading(path, lambda: _open(path)[0])  # type: ignore[no-any-return]
+
+
+def first_values(path: Path, column: str, count: int) -> list[str]:
+    """The first values of a column, as strings.
+
+    Raises:
+        DataError: it can't be read.
+    """
+    table = _reading(path, lambda: _open(path)[1]([column]))
+    return [str(value) for value in table[column].slice(0, count).to_pylist() if value is not None]
+
+
 def _label(value: Any) -> str | None:
     """A class name: 1, 1.0 and "1 " are one class; None and NaN are none."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -268,15 +287,20 @@ def _band(value: Any, edges: Sequence[float]) -> str | None:
 
 def _read_table(path: Path, columns: list[str], roles: Mapping[str, str]) -> pa.Table:
     """Only the named columns, whatever the format."""
+    names, load = _reading(path, lambda: _open(path))
+    missing = {key: column for key, column in roles.items() if column not in names}
+    if missing:
+        key, column = next(iter(missing.items()))
+        raise DataError(f"{path}: {key}: no column '{column}'. {nearest(column, names)}")
+    return _reading(path, lambda: load(columns))
+
+
+def _reading(path: Path, act: Callable[[], Any]) -> Any:
+    """Do something to a file; what goes wrong is told without its cells."""
     import pyarrow as pa
 
     try:
-        names, load = _open(path)
-        missing = {key: column for key, column in roles.items() if column not in names}
-        if missing:
-            key, column = next(iter(missing.items()))
-            raise DataError(f"{path}: {key}: no column '{column}'. {nearest(column, names)}")
-        return load(columns)
+        return act()
     except (pa.ArrowInvalid, pa.ArrowKeyError, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: can't be read: {_without_cells(error)}") from None
 

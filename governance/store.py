@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from governance.record import digest_of
+from governance.files import digest_of
 
 DIGITS = 16  # of a digest in a folder's name: 64 bits
 

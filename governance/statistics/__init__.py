@@ -1,1 +1,1 @@
-"""Intervals, bootstrap and multiplicity: the only home of statistics."""
+"""Intervals, resampling and multiplicity on small tables of counts: cost does not grow with draws times rows."""

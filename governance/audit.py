@@ -1,0 +1,432 @@
+"""The audit, top to bottom: data, scrub, train, answer, evaluate, record, judge, render.
+
+Each stage's artefact is kept under the digest of its inputs and settings, so a rerun does only
+what changed and a killed run continues. `judge` and the renderers read the record alone, so
+`conclude` serves a fresh run, a gate and a year-old record alike.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import json
+import os
+import platform
+import subprocess
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from evaluators.base import HELD_OUT, Found, Predictions, Probe, Setting, Subject
+from governance.answers import load_answers, save_answers
+from governance.backends.base import Answer, Backend, Capability
+from governance.config import OpenAIModel
+from governance.contenders import Contender, Ring, contender, facts_of, public_name
+from governance.dataset import ModelText, ScrubbedDataset
+from governance.errors import RecordError
+from governance.files import digest_file, digest_of, write_atomic
+from governance.measure import Outcome
+from governance.policy import Policy, Verdict, judge
+from governance.prepare import Plan, prepare
+from governance.progress import Progress
+from governance.record import RECORD, DataEntry, Lineage, ModelEntry, RunRecord, load_record, save_record
+from governance.store import Store, code_digest, versions
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from governance.privacy.scrubber import Scrubber
+
+ID_DIGITS = 12
+ASKED_AT_ONCE = 64  # between two moves of the progress bar
+STORE = ".stages"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished audit: its evidence, its verdict, and where both are."""
+
+    record: RunRecord
+    verdict: Verdict
+    directory: Path
+    out: Path
+
+
+def run_audit(
+    source: str | Path, *, out: Path = Path("runs"), language: str = "en", progress: Progress | None = None
+) -> Result:
+    """Run (or resume) the audit in a config, judge it and write the reports.
+
+    Args:
+        source: path of a config, or the name of one that ships ("quickstart").
+        out: folder of all runs.
+        language: of the reports, "en" or "zh".
+        progress: where to say what is being done; absent: nowhere.
+
+    Raises:
+        SteelyardError: what the user can mend; the message says how.
+    """
+    progress = progress or Progress(quiet=True)
+    plan = prepare(str(source))
+    directory = out / plan.config.audit / plan.identity[:ID_DIGITS]
+    if (directory / RECORD).exists():
+        progress.say(f"nothing changed: the record of {directory} stands")
+        record = load_record(directory)
+    else:
+        with _alone(out / plan.config.audit, progress):
+            record = _Audit(plan, directory, Store(out / plan.config.audit / STORE), progress).run()
+    return conclude(record, plan.policy, directory, language=language)
+
+
+def conclude(record: RunRecord, policy: Policy, directory: Path, *, language: str = "en") -> Result:
+    """Judge a record and render it to `out/<digest of policy, language and renderer>/`, once."""
+    from reports import render
+
+    verdict = judge(record, policy)
+    inputs = [record.digest(), policy.model_dump(mode="json"), language, code_digest("reports", "governance.policy")]
+    out = directory / "out" / digest_of(inputs)[:ID_DIGITS]
+    if not (out / "verdict.json").exists():
+        rendered = render(record, verdict, policy, language=language)
+        # verdict.json last: a folder that has it is whole.
+        for name in sorted(rendered, key=lambda name: (name == "verdict.json", name)):
+            write_atomic(out / name, rendered[name])
+    _point(directory / "latest", Path("out") / out.name)
+    return Result(record, verdict, directory, out)
+
+
+def _point(link: Path, target: Path) -> None:
+    """Make a symbolic link point to `target`, in one step."""
+    if link.is_symlink() and link.readlink() == target:
+        return
+    new = link.with_name(f".latest-{os.getpid()}")
+    new.symlink_to(target)
+    new.replace(link)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path, progress: Progress) -> Iterator[None]:
+    """One audit at a time on one folder: a second one waits, then finds the first one's stages."""
+    import filelock
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        progress.say(f"another audit is running in {folder}; waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Scrubbed rows on both sides of the split, and what was done to get them."""
+
+    train: ScrubbedDataset
+    test: ScrubbedDataset
+    replaced: Mapping[str, int]  # entity -> pieces
+    duplicates: int
+    digest: str
+
+
+@dataclass
+class _Audit:
+    """One run of a plan. `run` is the pipeline; every other method is one of its stages."""
+
+    plan: Plan
+    directory: Path
+    store: Store
+    progress: Progress
+
+    def run(self) -> RunRecord:
+        plan, config = self.plan, self.plan.config
+        rows = self._scrub()
+        base = {name: (path, plan.digests["bases"][name]) for name, path in plan.bases.items()}
+        ring = Ring(
+            store=self.store,
+            train=rows.train,
+            rows_digest=rows.digest,
+            labels=plan.labels,
+            language=config.language,
+            seed=config.seed,
+            base=base,
+            prompts=plan.prompts,
+            gate=self._gate,
+            progress=self.progress,
+        )
+        contenders = [contender(name, model, ring) for name, model in config.models.items()]
+        setting = self._setting(rows)
+        probes = [probe for evaluator in plan.evaluators.values() for probe in evaluator.probes(setting)]
+        subjects, entries, answers = [], [], {}
+        for one in contenders:
+            one.prepare()
+            folder = self._answer(one, setting, probes)
+            facts = json.loads((folder / "facts.json").read_bytes())
+            predictions = load_answers(folder / "answers.parquet", plan.labels)
+            subjects.append(self._subject(one, facts, predictions))
+            entries.append(one.entry(len(predictions[HELD_OUT]), facts))
+            answers[one.name] = folder / "answers.parquet"
+        outcomes = self._measure(subjects, setting)
+        return self._record(rows, entries, outcomes, answers)
+
+    @cached_property
+    def _scrubber(self) -> Scrubber:
+        """Loaded when first needed: a run whose stages are all there never needs it."""
+        from governance.privacy.scrubber import Scrubber
+
+        with self.progress.stage("load the scrubber"):
+            return Scrubber(self.plan.scrub)
+
+    def _gate(self, text: str, direction: Literal["prompt", "output"]) -> tuple[str, dict[str, int]]:
+        return self._scrubber.scrub_one(text, direction)
+
+    def _find(self, texts: Sequence[str]) -> list[list[Found]]:
+        spans = self._scrubber.find(texts)
+        return [[Found(span.entity, span.start, span.end) for span in found] for found in spans]
+
+    # -- data -> scrub ------------------------------------------------------------------------
+
+    def _scrub(self) -> _Rows:
+        """Sample, split by content, scrub. Shard by shard, so that a killed run keeps what it has."""
+        plan, data = self.plan, self.plan.config.data
+        inputs = {
+            "data": plan.digests["data"],
+            "roles": dataclasses.asdict(plan.roles),
+            "bands": {name: band.model_dump(mode="json") for name, band in data.bands.items()},
+            "rows": data.rows,
+            "test_share": data.test_share,
+            "seed": plan.config.seed,
+            "policy": plan.digests["scrub"],
+            "code": code_digest("governance.privacy", "governance.sources", "governance.dataset"),
+            "versions": dict(versions("presidio-analyzer", "spacy", "phonenumbers", "pyarrow")),
+        }
+        finished = self.store.path("scrub", inputs)
+        split = plan.dataset.split(rows=data.rows, test_share=data.test_share, seed=plan.config.seed)
+        if not finished.exists():
+            index = np.concatenate([split.train, split.test])
+            with self.progress.stage("scrub", len(index)), self.store.building(finished) as working:
+                texts, replaced = self._scrub_texts(plan.dataset.raw_texts(index), working / "shards")
+                sealed = self._sealed(index, texts)
+                sealed.take(np.arange(len(split.train))).save(working / "train.parquet")
+                sealed.take(np.arange(len(split.train), len(index))).save(working / "test.parquet")
+                write_atomic(working / "replaced.json", json.dumps(replaced, sort_keys=True).encode())
+        return _Rows(
+            train=ScrubbedDataset.load(finished / "train.parquet"),
+            test=ScrubbedDataset.load(finished / "test.parquet"),
+            replaced=json.loads((finished / "replaced.json").read_bytes()),
+            duplicates=split.duplicates,
+            digest=digest_of(inputs),
+        )
+
+    def _scrub_texts(self, raw: list[str], shards: Path) -> tuple[list[Any], dict[str, int]]:
+        from governance.privacy.shards import scrub_shards
+
+        texts: list[Any] = []
+        replaced: Counter[str] = Counter()
+        for shard in scrub_shards(raw, self.plan.scrub, workers=self.plan.config.scrub.workers, keep=shards):
+            texts += [scrubbed.text for scrubbed in shard]
+            for scrubbed in shard:
+                replaced.update(scrubbed.counts)
+            self.progress.advance(len(shard))
+        return texts, dict(sorted(replaced.items()))
+
+    def _sealed(self, index: NDArray[np.int64], texts: Sequence[Any]) -> ScrubbedDataset:
+        dataset = self.plan.dataset
+        return ScrubbedDataset(
+            rows=dataset.rows[index],
+            texts=tuple(texts),
+            labels=tuple(dataset.labels[i] for i in index),
+            groups={name: tuple(values[i] for i in index) for name, values in dataset.groups.items()},
+            clusters=dataset.clusters[index],
+        )
+
+    # -- answer -------------------------------------------------------------------------------
+
+    def _setting(self, rows: _Rows) -> Setting:
+        config = self.plan.config
+        return Setting(
+            labels=self.plan.labels,
+            train=rows.train,
+            test=rows.test,
+            find_personal=self._find,
+            language=config.language,
+            incumbent=config.incumbent,
+            level=config.level,
+            seed=config.seed,
+        )
+
+    def _answer(self, one: Contender, setting: Setting, probes: Sequence[Probe]) -> Path:
+        """Ask a model everything: held-out rows and probes. Kept as one stage."""
+        held_out = self._asked(one, len(setting.test))
+        asked = [probe for probe in probes if one.trained or not probe.trained_only]
+        inputs = {
+            "model": one.identity(),
+            "rows": [text.text for text in setting.test.take(held_out).texts],
+            "probes": {probe.name: [text.text for text in probe.texts] for probe in asked},
+            "scrub": self.plan.digests["scrub"],
+            "code": code_digest("governance.answers", "governance.backends.base"),
+        }
+        finished = self.store.path("answers", inputs)
+        if finished.exists():
+            return finished
+        backend = one.open()
+        try:
+            asked = [probe for probe in asked if probe.needs <= backend.capabilities]
+            total = len(held_out) + sum(len(probe.texts) for probe in asked)
+            with self.progress.stage(f"ask {one.name}", total), self.store.building(finished) as working:
+                sets = {HELD_OUT: (held_out, self._ask(backend, [setting.test.texts[i] for i in held_out]))}
+                sets |= {probe.name: (np.arange(len(probe.texts)), self._ask(backend, probe.texts)) for probe in asked}
+                save_answers(working / "answers.parquet", sets, setting.labels, setting.test)
+                write_atomic(working / "facts.json", json.dumps(facts_of(backend)).encode())
+        finally:
+            backend.close()
+        return finished
+
+    def _ask(self, backend: Backend, texts: Sequence[ModelText]) -> list[Answer]:
+        answers: list[Answer] = []
+        for start in range(0, len(texts), ASKED_AT_ONCE):
+            answers += backend.classify(texts[start : start + ASKED_AT_ONCE])
+            self.progress.advance(len(texts[start : start + ASKED_AT_ONCE]))
+        return answers
+
+    def _asked(self, one: Contender, n: int) -> NDArray[np.int64]:
+        """Which held-out rows a model is weighed on: all, or a seeded sample, the same for all models of one size."""
+        limit = self.plan.config.models[one.name].rows
+        if limit is None or limit >= n:
+            return np.arange(n)
+        order = np.random.default_rng(self.plan.config.seed).permutation(n)
+        return np.sort(order[:limit])
+
+    # -- evaluate -> record -------------------------------------------------------------------
+
+    def _subject(self, one: Contender, facts: Mapping[str, Any], predictions: Mapping[str, Predictions]) -> Subject:
+        config = self.plan.config.models[one.name]
+        price = config.price_per_million_tokens if isinstance(config, OpenAIModel) else None
+        return Subject(
+            name=one.name,
+            capabilities=frozenset(Capability(name) for name in facts["capabilities"]),
+            answers=predictions,
+            trained=one.trained,
+            claim=one.claim,
+            price_per_hour=config.price_per_hour,
+            price_per_million_tokens=(price.read, price.written) if price else None,
+            currency=config.currency,
+            model=one.open,
+        )
+
+    def _measure(self, subjects: Sequence[Subject], setting: Setting) -> tuple[Outcome, ...]:
+        outcomes: list[Outcome] = []
+        for name, evaluator in self.plan.evaluators.items():
+            with self.progress.stage(f"measure {name}"):
+                outcomes += evaluator.measure(subjects, setting)
+        return tuple(outcomes)
+
+    def _record(
+        self,
+        rows: _Rows,
+        entries: Sequence[ModelEntry],
+        outcomes: tuple[Outcome, ...],
+        answers: Mapping[str, Path],
+    ) -> RunRecord:
+        config = self.plan.config
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.directory.chmod(0o700)
+        files = {}
+        for name, source in answers.items():
+            target = f"predictions/{name}.parquet"
+            write_atomic(self.directory / target, source.read_bytes())
+            files[target] = digest_file(self.directory / target)
+        record = RunRecord(
+            audit=config.audit,
+            run=self.directory.name,
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            title=config.title or config.audit,
+            task="classification",
+            question=config.question,
+            candidate=config.candidate,
+            incumbent=config.incumbent,
+            data=self._data_entry(rows),
+            models=tuple(entries),
+            outcomes=outcomes,
+            lineage=self._lineage(),
+            files=files,
+            seconds=self.progress.seconds,
+        )
+        save_record(record, self.directory)
+        return record
+
+    def _data_entry(self, rows: _Rows) -> DataEntry:
+        data, dataset = self.plan.config.data, self.plan.dataset
+        values = {name: [v for v in column if v is not None] for name, column in rows.test.groups.items()}
+        return DataEntry(
+            name=data.name or Path(data.path).name,
+            source=public_name(data.path),
+            digest=self.plan.digests["data"],
+            rows_read=dataset.read,
+            rows_empty=dataset.empty,
+            rows_duplicate=rows.duplicates,
+            rows_used=len(rows.train) + len(rows.test),
+            rows_train=len(rows.train),
+            rows_test=len(rows.test),
+            clusters_test=len(np.unique(rows.test.clusters)),
+            cluster=data.cluster,
+            labels=dict(sorted(Counter((*rows.train.labels, *rows.test.labels)).items())),
+            positive=self.plan.labels.positive,
+            groups={name: dict(sorted(Counter(found).items())) for name, found in values.items()},
+            groups_missing={name: len(rows.test) - len(found) for name, found in values.items()},
+            scrubbed=rows.replaced,
+            language=self.plan.config.language,
+            licence=data.licence,
+        )
+
+    def _lineage(self) -> Lineage:
+        digests = self.plan.digests
+        commit, dirty = _commit()
+        installed = digests["versions"]
+        return Lineage(
+            plan=self.plan.identity,
+            config=digest_of(digests["config"]),
+            policy=digests["scrub"],
+            code=f"steelyard {installed.get('steelyard', 'unknown')}{f', commit {commit}' if commit else ''}",
+            dirty=dirty,
+            versions={"python": platform.python_version(), **installed},
+            hardware=f"{platform.machine()}, {os.cpu_count()} cores",
+            seed=self.plan.config.seed,
+            prompts=digests["prompts"],
+        )
+
+
+def _commit() -> tuple[str | None, bool | None]:
+    """The commit that this code was run from and whether files differ from it; (None, None) outside a checkout."""
+    here = Path(__file__).parent.parent
+    if not (here / ".git").exists():
+        return None, None
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.CalledProcessError):
+        return None, None
+
+
+def open_run(directory: Path) -> RunRecord:
+    """Read a run directory, checked against its digests; `latest` and `out` may be named too.
+
+    Raises:
+        RecordError: not a run directory, or damaged.
+    """
+    if not directory.exists():
+        raise RecordError(f"{directory}: no such folder; a run is runs/<audit>/<id>")
+    return load_record(directory)

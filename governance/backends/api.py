@@ -1,0 +1,356 @@
+"""A model behind an OpenAI-compatible API: a vendor's, or a server on loopback that stands in for one.
+
+Every message passes the scrubber before it leaves, every answer before anything else sees it. An answer is
+cached as soon as it is there, a fault becomes a failed row, and an endpoint that is down is left alone
+after a few rows. Retries with back-off and `Retry-After` (up to two minutes) are the SDK's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import ipaddress
+import logging
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from governance.backends.base import Answer, Capability
+from governance.backends.cache import AnswerCache, Reply, key
+from governance.backends.faults import TRIES, Blame, Fault, fault_of
+from governance.backends.prompts import Prompt
+from governance.backends.replies import read_body
+from governance.dataset import Labels, ModelText
+from governance.errors import ConfigError, MissingExtra, ScrubError
+
+if TYPE_CHECKING:
+    import openai
+
+Direction = Literal["prompt", "output"]
+Gate = Callable[[str, Direction], tuple[str, dict[str, int]]]
+"""The scrubber for one text: the scrubbed text, and pieces replaced by entity."""
+
+_RETRY_ROOM = 300.0  # seconds that a row may wait between its tries, all together
+_HEADERS = frozenset({"host", "accept", "accept-encoding", "connection", "content-type", "content-length"})
+_TALKERS = ("openai", "httpx2", "httpcore2", "httpx", "httpcore")
+Result = TypeVar("Result")
+
+
+class Closes(Protocol):
+    """Something to end together with the backend, such as the server behind it."""
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """One user message, scrubbed: what leaves. Its `repr` shows no text."""
+
+    key: str
+    text: str = field(repr=False)
+    scrubbed: Mapping[str, int]
+
+
+class OpenAIBackend:
+    """Classifies texts by asking a chat model and reading its answer strictly. Implements `Backend`."""
+
+    capabilities = frozenset({Capability.CLASSIFY, Capability.TOKENS})
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        model: str,
+        prompt: Prompt,
+        labels: Labels,
+        gate: Gate,
+        api_key: SecretStr | None = None,
+        cache: AnswerCache | None = None,
+        identity: str | None = None,
+        concurrency: int = 4,
+        timeout: float = 60.0,
+        max_retries: int = 5,
+        max_tokens: int = 8,
+        temperature: float | None = 0.0,
+        seed: int | None = 0,
+        limit_name: Literal["max_tokens", "max_completion_tokens"] = "max_tokens",
+        patience: int = 5,
+        owned: Sequence[Closes] = (),
+    ) -> None:
+        """Get ready to ask; nothing is sent yet.
+
+        Args:
+            base_url: the endpoint, up to and including "/v1".
+            model: the endpoint's name for the model.
+            prompt: how the task is put.
+            labels: the task's classes.
+            gate: the scrubber.
+            api_key: the key; None for endpoints that want none.
+            cache: where answers are kept; None: nowhere.
+            identity: who answers, for cache keys; default `base_url`. A server on a free port needs
+                a steady one: a digest of its weights, its kind and precision.
+            concurrency: requests under way at once.
+            timeout: seconds for one try.
+            max_retries: tries after the first.
+            max_tokens: length limit of an answer.
+            temperature: None: not sent, for models that refuse it.
+            seed: None: not sent.
+            limit_name: what the endpoint calls the length limit.
+            patience: rows in a row that may be lost to the endpoint before the rest are not asked.
+            owned: what `close` ends as well, in this order.
+
+        Raises:
+            ConfigError: the address, the key or the prompt can't be used.
+            MissingExtra: the SDK isn't installed.
+        """
+        self._host, loopback = _endpoint(base_url)
+        if api_key is not None and not _is_header_safe(api_key.get_secret_value()):
+            raise ConfigError("the API key holds characters that can't be sent; expected printable ASCII, not empty")
+        self._sdk = _import_sdk()
+        self._base_url, self._model, self._api_key = base_url, model, api_key
+        self._prompt, self._gate, self._cache = prompt.bind(labels), gate, cache
+        self._identity, self._use_proxies = identity or base_url, not loopback
+        self._concurrency, self._timeout, self._max_retries = concurrency, timeout, max_retries
+        options = {limit_name: max_tokens, "temperature": temperature, "seed": seed}
+        self._options = {name: value for name, value in options.items() if value is not None}
+        self._patience, self._lost, self._stopped = patience, 0, ""
+        self._succeeded = False
+        self._owned = tuple(owned)
+        self._left: dict[str, Mapping[str, int]] = {}
+        self._models: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"OpenAIBackend(model={self._model!r}, host={self._host!r})"
+
+    @property
+    def host(self) -> str:
+        """The endpoint's host, for the record."""
+        return self._host
+
+    @property
+    def reported_model(self) -> str | None:
+        """The name and version that the endpoint gave its model; several, if it changed under way."""
+        return ", ".join(sorted(self._models)) or None
+
+    @property
+    def sent(self) -> Mapping[str, int]:
+        """What left: "rows" different messages, and pieces of personal data scrubbed from them before, by entity.
+
+        Counts messages that an earlier, killed run sent and whose answers came from the cache.
+        """
+        counts: Counter[str] = Counter(rows=len(self._left))
+        for scrubbed in self._left.values():
+            counts.update(scrubbed)
+        return dict(counts)
+
+    def classify(self, texts: Sequence[ModelText]) -> Sequence[Answer]:
+        """One answer per text, in order. Equal messages are asked once.
+
+        `Answer.seconds` is the time of the try that succeeded, without retries and waits before it.
+        """
+        prepared = [self._prepare(text) for text in texts]
+        messages = {message.key: message for message in prepared if isinstance(message, _Message)}
+        replies: dict[str, Reply | Fault] = {}
+        for name, message in messages.items():
+            known = self._cache.get(name) if self._cache else None
+            if known is not None:
+                self._note(message, known)
+                replies[name] = known
+        open_messages = [message for name, message in messages.items() if name not in replies]
+        if open_messages:
+            replies |= _run(self._ask_all(open_messages))
+        return [self._answer(replies[p.key]) if isinstance(p, _Message) else p for p in prepared]
+
+    def close(self) -> None:
+        """End what it was given to own."""
+        for thing in self._owned:
+            thing.close()
+
+    def _prepare(self, text: ModelText) -> _Message | Answer:
+        """Fill the prompt and scrub it; a message that can't be vouched for is not sent."""
+        try:
+            message, scrubbed = self._gate(self._prompt.fill(text).text, "prompt")
+            message.encode()
+        except ScrubError:
+            return Answer(failure="not sent: the scrubber can't vouch for the message")
+        except UnicodeEncodeError:
+            return Answer(failure="not sent: the text is not valid Unicode")
+        name = key(
+            endpoint=self._identity,
+            model=self._model,
+            prompt=self._prompt.digest(),
+            settings=self._options,
+            system=self._prompt.system,
+            message=message,
+        )
+        return _Message(name, message, scrubbed)
+
+    def _answer(self, reply: Reply | Fault) -> Answer:
+        if isinstance(reply, Fault):
+            return Answer(failure=reply.reason)
+        label = None if reply.output is None else self._prompt.parse(reply.output)
+        return Answer(
+            label=label,
+            failure=None if label is not None else reply.problem or "answer is not a label",
+            seconds=reply.seconds,
+            tokens_in=reply.tokens_in,
+            tokens_out=reply.tokens_out,
+            output=reply.output,
+            personal=reply.personal,
+        )
+
+    def _note(self, message: _Message, reply: Reply) -> None:
+        self._left[message.key] = message.scrubbed
+        if reply.model is not None:
+            self._models.add(reply.model)
+
+    async def _ask_all(self, messages: Sequence[_Message]) -> dict[str, Reply | Fault]:
+        """Ask with `concurrency` workers; each takes the next message when it is free."""
+        replies: dict[str, Reply | Fault] = {}
+        queue = iter(messages)
+        async with self._client() as client, asyncio.TaskGroup() as group:
+            for _ in range(min(self._concurrency, len(messages))):
+                group.create_task(self._work(client, queue, replies))
+        return replies
+
+    async def _work(
+        self, client: openai.AsyncOpenAI, queue: Iterator[_Message], replies: dict[str, Reply | Fault]
+    ) -> None:
+        for message in queue:
+            if self._stopped:
+                replies[message.key] = Fault(f"not asked: {self._stopped}", Blame.ROW, left=False)
+                continue
+            found = await self._ask(client, message)
+            if isinstance(found, Reply):
+                self._succeeded, self._lost = True, 0
+                self._note(message, found)
+                if self._cache is not None:
+                    self._cache.put(message.key, found)
+            else:
+                self._count_loss(found)
+                if found.left:
+                    self._left[message.key] = message.scrubbed
+            replies[message.key] = found
+
+    async def _ask(self, client: openai.AsyncOpenAI, message: _Message) -> Reply | Fault:
+        """One message to the endpoint, one scrubbed reply back."""
+        try:
+            # The SDK's own limit is per read, so a server that drips would never reach it.
+            async with asyncio.timeout(self._timeout * (self._max_retries + 1) + _RETRY_ROOM):
+                raw = await client.chat.completions.with_raw_response.create(
+                    model=self._model,
+                    messages=[
+                        {"role": "system", "content": self._prompt.system},
+                        {"role": "user", "content": message.text},
+                    ],
+                    extra_body=self._options,
+                )
+        except TimeoutError:
+            return Fault("timed out: the answer came too slowly", Blame.ENDPOINT)
+        except self._sdk.OpenAIError as error:
+            return fault_of(error, self._timeout)
+        read = read_body(raw.http_response.content)
+        if isinstance(read, str):
+            return Fault(read, Blame.ENDPOINT)
+        return self._scrubbed(read.model_copy(update={"seconds": raw.http_response.elapsed.total_seconds()}))
+
+    def _scrubbed(self, reply: Reply) -> Reply:
+        """The reply as the rest of the audit may see it."""
+        if reply.output is None:
+            return reply
+        try:
+            output, pieces = self._gate(reply.output, "output")
+        except ScrubError:
+            return reply.model_copy(update={"output": None, "problem": "the scrubber can't vouch for the answer"})
+        return reply.model_copy(update={"output": output, "personal": sum(pieces.values())})
+
+    def _count_loss(self, fault: Fault) -> None:
+        """Stop asking once the endpoint is plainly down, or refuses us from the start."""
+        if fault.blame is Blame.ROW:
+            return
+        self._lost += 1
+        # After a success the set-up is right, so a refusal speaks of one row, unless they follow each other.
+        if fault.blame is Blame.SETUP and not self._succeeded:
+            self._stopped = fault.reason
+        elif self._lost >= self._patience:
+            self._stopped = f"{self._lost} rows in a row were lost, the last one to: {fault.reason}"
+
+    def _client(self) -> openai.AsyncOpenAI:
+        for name in _TALKERS:  # at DEBUG they write requests; each time, since an environment variable raises it
+            logging.getLogger(name).setLevel(logging.WARNING)
+        secret = self._api_key.get_secret_value() if self._api_key is not None else None
+
+        async def ours_alone(request: Any) -> None:
+            """Send what we mean to: the SDK adds facts about this machine and headers from the environment."""
+            request.extensions[TRIES] = int(request.headers.get("x-stainless-retry-count", 0)) + 1
+            for name in set(request.headers) - _HEADERS:
+                del request.headers[name]
+            request.headers["user-agent"] = "steelyard"
+            if secret is not None:
+                request.headers["authorization"] = f"Bearer {secret}"
+
+        transport = self._sdk.DefaultAsyncHttpxClient(
+            trust_env=self._use_proxies,
+            follow_redirects=False,  # a redirect would carry texts to a host that the config doesn't name
+            timeout=self._timeout,
+            event_hooks={"request": [ours_alone]},
+        )
+        client: openai.AsyncOpenAI = self._sdk.AsyncOpenAI(
+            api_key=secret or "none",
+            base_url=self._base_url,
+            timeout=self._timeout,
+            max_retries=self._max_retries,
+            http_client=transport,
+        )
+        return client
+
+
+def _import_sdk() -> Any:
+    try:
+        return importlib.import_module("openai")
+    except ModuleNotFoundError as error:
+        if error.name != "openai":
+            raise
+        raise MissingExtra("a model behind an API needs openai: pip install 'steelyard[api]'") from None
+
+
+def _endpoint(base_url: str) -> tuple[str, bool]:
+    """An address's host, and whether it is this machine.
+
+    Raises:
+        ConfigError: not an address that may be called.
+    """
+    try:
+        parts = urlsplit(base_url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        raise ConfigError("base_url: expected an address such as https://api.example.com/v1") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ConfigError("base_url: expected an address such as https://api.example.com/v1")
+    if parts.username is not None or parts.password is not None or parts.query:
+        raise ConfigError("base_url: expected no name, password or parameters in it; the key goes into a variable")
+    try:
+        return host, ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host, host == "localhost"
+
+
+def _is_header_safe(secret: str) -> bool:
+    return bool(secret) and secret.isascii() and secret.isprintable() and " " not in secret
+
+
+def _run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run to the end; in a thread of its own where a loop runs already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(asyncio.run, work).result()

@@ -1,0 +1,109 @@
+"""What went wrong between us and an endpoint, in words that hold no text, no key and no address.
+
+The SDK's exceptions carry requests, responses and messages of the server, which may echo a prompt; none of
+them gets past this module.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import openai
+
+TRIES = "steelyard.tries"
+"""Key in a request's extensions: which try this is, from 1."""
+
+_TRANSIENT = frozenset({408, 409, 425, 429})
+_HINTS = {
+    401: "the endpoint refuses the key",
+    403: "the endpoint refuses access",
+    404: "no such model or address",
+}
+
+
+class Blame(Enum):
+    """Whom a fault tells something about."""
+
+    ROW = "row"  # this message only
+    ENDPOINT = "endpoint"  # it may recover
+    SETUP = "setup"  # it won't: key, model or address are wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A request that got no answer.
+
+    Attributes:
+        reason: what a failed row says.
+        blame: whether asking for other rows makes sense.
+        left: whether the message may have left this machine's process.
+    """
+
+    reason: str
+    blame: Blame
+    left: bool = True
+
+
+def fault_of(error: openai.OpenAIError, timeout: float) -> Fault:
+    """Read an exception of the SDK, which has given up retrying."""
+    import openai
+
+    if isinstance(error, openai.APITimeoutError):
+        return Fault(f"timed out after {timeout:g} s{_after(error.request)}", Blame.ENDPOINT)
+    if isinstance(error, openai.APIConnectionError):
+        reason, left = _connection(error)
+        return Fault(f"{reason}{_after(error.request)}", Blame.ENDPOINT, left)
+    if isinstance(error, openai.APIStatusError):
+        return _status(error.status_code, error.response.request)
+    return Fault("the response can't be read", Blame.ROW)
+
+
+def _status(code: int, request: Any) -> Fault:
+    if code in _HINTS:
+        return Fault(f"HTTP {code}: {_HINTS[code]}", Blame.SETUP)
+    if 300 <= code < 400:
+        return Fault(f"HTTP {code}: the endpoint redirects; give its final address", Blame.SETUP)
+    if code in _TRANSIENT or code >= 500:
+        return Fault(f"HTTP {code}{_after(request)}", Blame.ENDPOINT)
+    return Fault(f"HTTP {code}", Blame.ROW)
+
+
+def _after(request: Any) -> str:
+    tries = request.extensions.get(TRIES, 1)
+    return f" after {tries} tries" if tries > 1 else ""
+
+
+def _connection(error: BaseException) -> tuple[str, bool]:
+    """Why there was no connection, and whether anything can have been sent."""
+    causes = list(_causes(error))
+    for kind, reason in (
+        (ConnectionRefusedError, "connection refused"),
+        (socket.gaierror, "host name not found"),
+        (ssl.SSLError, "no secure connection (TLS)"),
+    ):
+        if any(isinstance(cause, kind) for cause in causes):
+            return reason, False
+    if any(type(cause).__name__ in {"ConnectError", "ProxyError", "UnsupportedProtocol"} for cause in causes):
+        return "no connection", False
+    return "connection lost", True
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An exception and all that led to it, groups opened."""
+    seen: set[int] = set()
+    pending: list[BaseException | None] = [error]
+    while pending:
+        cause = pending.pop()
+        if cause is None or id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        pending += [cause.__cause__, cause.__context__]
+        if isinstance(cause, BaseExceptionGroup):
+            pending += cause.exceptions

@@ -1,0 +1,66 @@
+"""Classifiers that Steelyard trained: a frozen lower encoder, whose outputs are cached, and a trained upper part."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from governance.backends.base import Answer, Capability
+from governance.dataset import Labels, ModelText
+
+if TYPE_CHECKING:
+    from governance.training.encoder import LowerLayers
+    from governance.training.model import Classifier
+
+
+class ClassifierBackend:
+    """Scores texts with a trained classifier.
+
+    A row's time is its share of its batch in the lower layers (taken when they were computed)
+    plus its share in the upper ones, so a cached row is not reported as a fast one.
+
+    Args:
+        directory: what `training.classifier.train` left.
+        lower: the encoder's lower layers.
+        labels: the task's classes.
+    """
+
+    capabilities = frozenset({Capability.CLASSIFY, Capability.SCORES})
+
+    def __init__(self, directory: Path, lower: LowerLayers, labels: Labels) -> None:
+        self._directory = directory
+        self._lower = lower
+        self._labels = labels
+
+    @cached_property
+    def _model(self) -> Classifier:
+        from governance.training.model import load
+
+        return load(self._directory, self._lower.cut.base)
+
+    def classify(self, texts: Sequence[ModelText]) -> Sequence[Answer]:
+        """See `Backend`."""
+        from governance.training.classifier import probabilities
+
+        if not texts:
+            return []
+        model = self._model
+        hidden = self._lower.outputs(texts)
+        began = time.perf_counter()
+        scores = probabilities(model, hidden)
+        upper = (time.perf_counter() - began) / len(texts)
+        seconds = np.asarray(hidden.seconds[hidden.positions], dtype=float) + upper
+        classes = self._labels.classes
+        return [
+            Answer(label=classes[int(np.argmax(row))], scores=tuple(map(float, row)), seconds=float(spent))
+            for row, spent in zip(scores, seconds, strict=True)
+        ]
+
+    def close(self) -> None:
+        """See `Backend`."""
+        self.__dict__.pop("_model", None)

@@ -1,0 +1,179 @@
+"""The `steelyard` command. Thin: it parses words and prints results; imports what a command needs when it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from governance.audit import Result
+
+INTERRUPTED = 130
+BUG = 4
+# Libraries that would otherwise phone home, fetch files or draw bars; set before any of them is imported.
+QUIET = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "DO_NOT_TRACK": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
+
+def _guarded(command: Callable[..., int]) -> Callable[..., NoReturn]:
+    """A user's mistake becomes one clear message and its exit code; a bug says where to report it."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> NoReturn:
+        from governance.errors import SteelyardError
+
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
+        try:
+            code = command(*args, **kwargs)
+        except SteelyardError as error:
+            click.echo(f"steelyard: {error}", err=True)
+            code = error.exit_code
+        except KeyboardInterrupt:
+            click.echo("\nsteelyard: interrupted; run the same command again to resume", err=True)
+            code = INTERRUPTED
+        except OSError as error:
+            # A full disk, a folder without permission: the user's to mend, and nothing done so far is lost.
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"steelyard: {where}{error.strerror or error}; run the same command again to resume", err=True)
+            code = 2
+        except click.exceptions.ClickException:
+            raise
+        except Exception as error:  # noqa: BLE001 - the last line of defence; a traceback could quote a record
+            click.echo(_bug(error), err=True)
+            code = BUG
+        sys.exit(code)
+
+    return run
+
+
+def _bug(error: Exception) -> str:
+    """Where an internal error happened: file and line, never the message, which may quote a text."""
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    where = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames))
+    if os.environ.get("STEELYARD_TRACEBACK"):
+        traceback.print_exception(error)
+    return (
+        f"steelyard: internal error {type(error).__name__} at {where}. This is a bug in Steelyard: please report this "
+        "line with the config. STEELYARD_TRACEBACK=1 shows everything (it may quote your data)."
+    )
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="steelyard")
+def main() -> None:
+    """Weigh a model before a shop ships it.
+
+    Exit codes: 0 pass, 1 a control failed, 2 bad input or config, 3 unproven (not enough evidence), 4 a bug.
+    """
+
+
+LANG = click.option("--lang", type=click.Choice(["en", "zh"]), default="en", help="Language of the reports.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON on stdout.")
+RUN = click.argument("run", type=click.Path(path_type=Path))
+
+
+@main.command()
+@click.argument("config")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of runs.")
+@click.option("--exit-zero", is_flag=True, help="Exit 0 whenever the audit completed, whatever its verdict.")
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@LANG
+@JSON
+@_guarded
+def audit(config: str, *, out: Path, exit_zero: bool, quiet: bool, lang: str, as_json: bool) -> int:
+    """Run the audit in CONFIG (a path, or a name that ships such as "quickstart"); resume it if it was cut off."""
+    from governance.audit import run_audit
+    from governance.progress import Progress
+
+    result = run_audit(config, out=out, language=lang, progress=Progress(quiet=quiet))
+    _show(result, as_json=as_json)
+    return 0 if exit_zero else result.verdict.exit_code
+
+
+@main.command()
+@RUN
+@click.option("--policy", default="launch", show_default=True, help="A policy file, or a name that ships.")
+@LANG
+@JSON
+@_guarded
+def gate(run: Path, *, policy: str, lang: str, as_json: bool) -> int:
+    """Judge the record of RUN again, by any policy, without running anything."""
+    from governance.audit import conclude
+    from governance.policy import load_policy
+    from governance.record import load_record
+
+    result = conclude(load_record(run), load_policy(policy), run, language=lang)
+    _show(result, as_json=as_json)
+    return result.verdict.exit_code
+
+
+@main.command()
+@RUN
+@click.option("--policy", default="launch", show_default=True, help="A policy file, or a name that ships.")
+@LANG
+@_guarded
+def report(run: Path, *, policy: str, lang: str) -> int:
+    """Render the reports of RUN again, for example in another language."""
+    from governance.audit import conclude
+    from governance.policy import load_policy
+    from governance.record import load_record
+
+    result = conclude(load_record(run), load_policy(policy), run, language=lang)
+    click.echo(str(result.out / "report.html"))
+    return 0
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path), default=Path())
+@click.option("--data", type=click.Path(path_type=Path), help="Your data; found by itself if there is only one file.")
+@click.option("--text", help="Its text column.")
+@click.option("--label", help="Its label column.")
+@_guarded
+def init(directory: Path, *, data: Path | None, text: str | None, label: str | None) -> int:
+    """Write a starter config and a CI workflow into DIRECTORY."""
+    from governance.starter import write_starter
+
+    for line in write_starter(directory, data=data, text=text, label=label):
+        click.echo(line)
+    return 0
+
+
+@main.command()
+@_guarded
+def schema() -> int:
+    """Print the JSON Schema of the config, for editors."""
+    from governance.config import AuditConfig
+
+    click.echo(json.dumps(AuditConfig.model_json_schema(), indent=2, ensure_ascii=False))
+    return 0
+
+
+def _show(result: Result, *, as_json: bool) -> None:
+    """Every model's verdict as a table, where the reports are, and the gate's code."""
+    verdict, record = result.verdict, result.record
+    if as_json:
+        click.echo(json.dumps({**verdict.model_dump(mode="json"), "exit_code": verdict.exit_code}, ensure_ascii=False))
+        return
+    from governance.summary import verdict_table
+
+    click.echo(verdict_table(record, verdict))
+    click.echo(f"report:  {result.out / 'report.html'}")
+    click.echo(f"cards:   {result.out / 'card'}/")
+    click.echo(f"record:  {result.directory / 'record.json'}")
+    click.echo(f"gate:    exit code {verdict.exit_code} ({verdict.status}, candidate {verdict.candidate})")

@@ -1,0 +1,196 @@
+"""Everything that can be checked before anything is paid for: files, columns, models, keys, names.
+
+What comes out is a `Plan`: the checked config, the raw data, and one digest that is the run's
+identity. The same inputs and settings give the same identity, so a rerun finds what is there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from governance.backends.prompts import Prompt
+from governance.config import EVALUATORS, AuditConfig, ClassifierModel, OpenAIModel, load_config
+from governance.dataset import Labels, Roles
+from governance.errors import ConfigError, DataError
+from governance.files import digest_of
+from governance.policy import Policy, load_policy
+from governance.privacy.policy import ScrubPolicy
+from governance.privacy.policy import load_policy as load_scrub_policy
+from governance.registry import check, load
+from governance.sources import Dataset, classes_of, digest_source, locate, read_dataset
+from governance.store import code_digest, versions
+
+if TYPE_CHECKING:
+    from evaluators.base import Evaluator
+
+LIBRARIES = (
+    "steelyard", "torch", "transformers", "tokenizers", "opacus", "fairlearn", "presidio-analyzer", "spacy",
+    "scikit-learn", "numpy", "scipy", "pyarrow", "openai", "skops", "faker",
+)  # fmt: skip
+WEIGHT_FILES = (".safetensors", ".gguf", ".json", ".txt", ".model")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked audit that is ready to run.
+
+    Attributes:
+        config: the YAML.
+        path: where it came from.
+        roles: which column is what.
+        dataset: raw rows; only the scrubber may read their texts.
+        labels: the task's classes.
+        bases: model name -> folder or file of its pretrained weights.
+        evaluators: config name -> evaluator, settings checked.
+        scrub: the scrub policy.
+        policy: what judges the record.
+        prompts: model name -> its prompt, which fits the classes.
+        digests: what the run's identity is made of.
+    """
+
+    config: AuditConfig
+    path: Path
+    roles: Roles
+    dataset: Dataset
+    labels: Labels
+    bases: Mapping[str, Path]
+    evaluators: Mapping[str, Evaluator]
+    scrub: ScrubPolicy
+    policy: Policy
+    prompts: Mapping[str, Prompt]
+    digests: Mapping[str, Any]
+
+    @cached_property
+    def identity(self) -> str:
+        """Digest of everything that decides the record."""
+        return digest_of(self.digests)
+
+
+def prepare(source: str) -> Plan:
+    """Read a config and check all that can be checked at once.
+
+    Raises:
+        ConfigError: the message names file, key, what was expected and the nearest valid name.
+        DataError: likewise for the data.
+    """
+    config, path = load_config(source)
+    evaluators = {
+        entry.name: _evaluator(f"{path}: evaluators.{i}", entry.name, entry.settings)
+        for i, entry in enumerate(config.evaluators)
+    }
+    scrub = _within(f"{path}: scrub.policy", lambda: load_scrub_policy(config.scrub.policy))
+    policy = _within(f"{path}: policy", lambda: load_policy(config.policy))
+    bases = {name: base for name, model in config.models.items() if (base := _base(path, name, model)) is not None}
+    for name, model in config.models.items():
+        if isinstance(model, OpenAIModel):
+            _check_endpoint(path, name, model)
+    prompts = {
+        name: _within(f"{path}: models.{name}.prompt", partial(Prompt.load, model.prompt))
+        for name, model in config.models.items()
+        if isinstance(model, OpenAIModel)
+    }
+    data = config.data
+    file = _within(f"{path}: data.path", lambda: locate(data.path, path.parent))
+    roles = Roles(text=data.text, label=data.label, groups=_groups(config), cluster=data.cluster)
+    bands = {name: (band.column, band.edges) for name, band in data.bands.items()}
+    dataset = _within(str(path), lambda: read_dataset(file, roles, bands=bands))
+    labels = _within(str(path), lambda: classes_of(file, dataset, roles, data.positive))
+    for name, model in config.models.items():
+        _check_classes(path, name, model, labels)
+    bound = {name: _within(f"{path}: models.{name}.prompt", partial(p.bind, labels)) for name, p in prompts.items()}
+    digests = {
+        "config": config.model_dump(mode="json", exclude={"policy", "title"}),
+        "data": digest_source(file),
+        "bases": {name: _digest_base(base) for name, base in sorted(bases.items())},
+        "scrub": digest_of(scrub.model_dump(mode="json")),
+        "prompts": {name: prompt.digest() for name, prompt in sorted(bound.items())},
+        "code": code_digest("governance", "evaluators", "configs"),
+        "versions": dict(versions(*LIBRARIES)),
+    }
+    return Plan(config, path, roles, dataset, labels, bases, evaluators, scrub, policy, prompts, digests)
+
+
+def _within(where: str, act: Any) -> Any:
+    """Run a check; what it complains about is prefixed with file and key."""
+    try:
+        return act()
+    except (ConfigError, DataError) as error:
+        text = str(error)
+        raise type(error)(text if text.startswith(where) else f"{where}: {text}") from None
+
+
+def _evaluator(where: str, name: str, settings: Mapping[str, Any]) -> Evaluator:
+    """Build an evaluator from its settings; its dataclass fields are the keys it knows."""
+    _within(f"{where}.name", lambda: check("evaluator", name, EVALUATORS))
+    made = load("evaluator", name, EVALUATORS)
+    known = {field.name: field for field in dataclasses.fields(made) if field.init}
+    for key in settings:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f" Did you mean '{close[0]}'?" if close else ""
+            raise ConfigError(f"{where}.{key}: unknown key '{key}'.{hint} Known: {', '.join(sorted(known)) or 'none'}.")
+        default = known[key].default
+        if isinstance(default, bool | int | float | str) and not _fits(settings[key], default):
+            wanted = type(default).__name__
+            raise ConfigError(f"{where}.{key}: expected {wanted}, found {settings[key]!r}")
+    try:
+        built: Evaluator = made(**{key: tuple(v) if isinstance(v, list) else v for key, v in settings.items()})
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{where}: {error}") from None
+    return built
+
+
+def _fits(value: Any, default: Any) -> bool:
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(value, bool) and isinstance(default, bool)
+    return isinstance(value, int | float) if isinstance(default, float) else isinstance(value, type(default))
+
+
+def _groups(config: AuditConfig) -> tuple[str, ...]:
+    """Group columns; every band is one, whether or not `groups` repeats it."""
+    return tuple(dict.fromkeys((*config.data.groups, *config.data.bands)))
+
+
+def _base(path: Path, name: str, model: Any) -> Path | None:
+    if isinstance(model, ClassifierModel):
+        base: Path = _within(f"{path}: models.{name}.base", lambda: locate(model.base, path.parent))
+        if not (base / "config.json").is_file():
+            raise ConfigError(f"{path}: models.{name}.base: expected a Hugging Face model folder with config.json")
+        return base
+    if isinstance(model, OpenAIModel) and model.launch is not None:
+        where = f"{path}: models.{name}.launch.model"
+        launched: Path = _within(where, lambda: locate(model.launch.model, path.parent))
+        return launched
+    return None
+
+
+def _digest_base(base: Path) -> str:
+    """Digest of a model's weights, settings and tokenizer; a README or a cache file doesn't count."""
+    if base.is_file():
+        return digest_source(base)
+    files = sorted(file for file in base.iterdir() if file.is_file() and file.suffix in WEIGHT_FILES)
+    return "sha256:" + digest_of({file.name: digest_source(file) for file in files})
+
+
+def _check_endpoint(path: Path, name: str, model: OpenAIModel) -> None:
+    if model.api_key_env is not None and not os.environ.get(model.api_key_env):
+        raise ConfigError(
+            f"{path}: models.{name}.api_key_env: the environment variable '{model.api_key_env}' is not set; "
+            f"export it before the audit (the key itself never stands in a config)"
+        )
+
+
+def _check_classes(path: Path, name: str, model: Any, labels: Labels) -> None:
+    """Class names in a model's settings must be classes of the data."""
+    if isinstance(model, ClassifierModel):
+        for label in model.class_weights:
+            if label not in labels.classes:
+                known = ", ".join(labels.classes)
+                raise ConfigError(f"{path}: models.{name}.class_weights: no class '{label}'. Known: {known}.")

@@ -1,0 +1,123 @@
+"""Spans: which finds become which placeholders, and a text with them put in.
+
+Finds that overlap become one span over all of them, named after the best (higher score, then longer):
+no character that any recogniser flagged is left beside a placeholder.
+"""
+
+from __future__ import annotations
+
+import bisect
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from governance.privacy.policy import ENTITIES
+
+PLACEHOLDER = re.compile(rf"\[(?:{'|'.join(sorted(ENTITIES, key=len, reverse=True))})(?:_\d{{1,9}})?\]")
+"""What stands in a text for personal data. In an input it is harmless: it holds nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """What one recogniser flagged, and how sure it is."""
+
+    entity: str
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """One piece of personal data in a text: where it is and what kind, never the value."""
+
+    start: int
+    end: int
+    entity: str
+
+
+def resolve(finds: Iterable[Find]) -> list[Span]:
+    """Disjoint spans, in order, that cover every character of every find.
+
+    >>> resolve([Find("PERSON", 0, 9, 0.85), Find("EMAIL_ADDRESS", 5, 21, 1.0)])
+    [Span(start=0, end=21, entity='EMAIL_ADDRESS')]
+    """
+    spans: list[Span] = []
+    group: list[Find] = []
+    reach = -1
+    for find in sorted(finds, key=lambda find: (find.start, find.end)):
+        if find.start >= reach and group:
+            spans.append(_merged(group))
+            group = []
+        reach = max(reach, find.end) if group else find.end
+        group.append(find)
+    return [*spans, _merged(group)] if group else spans
+
+
+def _merged(group: Sequence[Find]) -> Span:
+    best = max(group, key=lambda find: (find.score, find.end - find.start, -find.start, find.entity))
+    return Span(min(find.start for find in group), max(find.end for find in group), best.entity)
+
+
+def outside_placeholders(text: str, finds: Iterable[Find]) -> list[Find]:
+    """The parts of finds that placeholders don't already stand for, trimmed of space; those with a letter or digit."""
+    taken = [match.span() for match in PLACEHOLDER.finditer(text)]
+    parts = [part for find in finds for part in _minus(find, taken)]
+    return [trimmed for part in parts if (trimmed := _trimmed(text, part)) is not None]
+
+
+def _minus(find: Find, taken: Sequence[tuple[int, int]]) -> list[Find]:
+    # Bisection: a hostile text may hold a hundred thousand look-alikes.
+    parts, start = [], find.start
+    first = max(0, bisect.bisect_right(taken, find.start, key=lambda pair: pair[0]) - 1)
+    for low, high in taken[first : bisect.bisect_left(taken, find.end, key=lambda pair: pair[0])]:
+        if high <= start:
+            continue
+        if low > start:
+            parts.append(Find(find.entity, start, low, find.score))
+        start = high
+    if start < find.end:
+        parts.append(Find(find.entity, start, find.end, find.score))
+    return parts
+
+
+def _trimmed(text: str, find: Find) -> Find | None:
+    value = text[find.start : find.end]
+    if not any(char.isalnum() for char in value):
+        return None
+    start = find.start + len(value) - len(value.lstrip())
+    return Find(find.entity, start, start + len(value.strip()), find.score)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Redacted:
+    """A text with placeholders put in, and where its other parts come from.
+
+    Attributes:
+        text: the redacted text.
+        pieces: (start in `text`, start in the original, length) of each stretch that was kept.
+    """
+
+    text: str
+    pieces: tuple[tuple[int, int, int], ...]
+
+    def origin(self, start: int, end: int) -> tuple[int, int]:
+        """A stretch of kept text, in positions of the original."""
+        here, there, length = self.pieces[bisect.bisect_right(self.pieces, start, key=lambda piece: piece[0]) - 1]
+        if end > here + length:
+            raise ValueError("expected a stretch within one kept piece")
+        return there + start - here, there + end - here
+
+
+def redact(text: str, spans: Sequence[Span]) -> Redacted:
+    """Put a placeholder where each span is; `spans` disjoint and in order."""
+    out: list[str] = []
+    pieces: list[tuple[int, int, int]] = []
+    position = length = 0
+    for start, end, label in [*((span.start, span.end, f"[{span.entity}]") for span in spans), (len(text), None, "")]:
+        kept = text[position:start]
+        pieces.append((length, position, len(kept)))
+        out += [kept, label]
+        length += len(kept) + len(label)
+        position = end if end is not None else start
+    return Redacted("".join(out), tuple(pieces))

@@ -1,0 +1,212 @@
+"""Sentences with made-up personal data in known places, and sentences with a shop's own figures and none.
+
+The sentences are ours (configs/probes); the values come from Faker, seeded, and from formats written out here
+where Faker has none. No value is taken from anybody.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from governance.configfile import find, read
+from governance.privacy.checks import luhn
+from governance.privacy.overlaps import Span
+from governance.privacy.policy import ENTITIES, Language
+from governance.registry import nearest
+
+if TYPE_CHECKING:
+    from faker import Faker
+
+_SLOT = re.compile(r"\{([A-Z_]+)(?:\|([a-z]+))?\}")
+_FORMS = ("first", "last", "lower")
+_SHOP = ("ORDER", "SKU", "TRACKING", "UPC", "PRICE", "SIZE", "COUNT", "DATE", "STYLE")
+LOCALES: Mapping[Language, str] = {"en": "en_US", "zh": "zh_CN"}
+
+
+class Sentences(BaseModel):
+    """One language's sentences, as `configs/probes/personal.<language>.yaml` states them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    planted: tuple[str, ...] = Field(min_length=1)
+    clean: tuple[str, ...] = Field(min_length=1)
+    styles: tuple[str, ...] = Field(min_length=1)
+
+    @field_validator("planted")
+    @classmethod
+    def _plants(cls, sentences: tuple[str, ...]) -> tuple[str, ...]:
+        return _with_slots(sentences, tuple(ENTITIES))
+
+    @field_validator("clean")
+    @classmethod
+    def _stays_clean(cls, sentences: tuple[str, ...]) -> tuple[str, ...]:
+        return _with_slots(sentences, _SHOP, needed=False)
+
+
+def _with_slots(sentences: tuple[str, ...], known: Sequence[str], *, needed: bool = True) -> tuple[str, ...]:
+    for number, sentence in enumerate(sentences):
+        slots = _SLOT.findall(sentence)
+        if needed and not slots:
+            raise ValueError(f"sentence {number}: expected at least one slot such as {{PERSON}}")
+        for name, form in slots:
+            if name not in known:
+                raise ValueError(f"sentence {number}: no slot '{name}'. {nearest(name, known)}")
+            if form and form not in _FORMS:
+                raise ValueError(f"sentence {number}: no form '{form}'. {nearest(form, _FORMS)}")
+    return sentences
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """A text of ours and the made-up personal data in it."""
+
+    text: str
+    values: tuple[Span, ...]
+
+
+def read_sentences(language: Language) -> Sentences:
+    """The sentences that ship for a language."""
+    return read(Sentences, find("probes", f"personal.{language}"))
+
+
+def plant(sentences: Sentences, language: Language, *, samples: int, seed: int) -> list[Planted]:
+    """Texts with at least `samples` values of every entity that the sentences have a slot for.
+
+    Args:
+        sentences: templates; each is used about as often as its rarest entity needs.
+        language: of the values.
+        samples: least number of values per entity, >= 1.
+        seed: of all values; the same seed gives the same texts.
+    """
+    values = _Values(language, seed)
+    slots = [[name for name, _ in _SLOT.findall(sentence)] for sentence in sentences.planted]
+    planted: list[Planted] = []
+    have: Counter[str] = Counter()
+    used: Counter[int] = Counter()
+    wanted = sorted({name for names in slots for name in names})
+    while short := [name for name in wanted if have[name] < samples]:
+        rarest = min(short, key=lambda name: (have[name], name))
+        number = min((n for n, names in enumerate(slots) if rarest in names), key=lambda n: (used[n], n))
+        planted.append(_fill(sentences.planted[number], values.personal))
+        used[number] += 1
+        have.update(slots[number])
+    return planted
+
+
+def shop_texts(sentences: Sentences, language: Language, *, samples: int, seed: int) -> list[str]:
+    """`samples` texts without personal data: order numbers, SKUs, sizes, prices, names of styles."""
+    values = _Values(language, seed, styles=sentences.styles)
+    count = len(sentences.clean)
+    return [_fill(sentences.clean[number % count], values.shop).text for number in range(samples)]
+
+
+def _fill(sentence: str, value: Callable[[str, str], str]) -> Planted:
+    text, spans, position = "", [], 0
+    for slot in _SLOT.finditer(sentence):
+        text += sentence[position : slot.start()]
+        filled = value(slot[1], slot[2] or "")
+        spans.append(Span(len(text), len(text) + len(filled), slot[1]))
+        text += filled
+        position = slot.end()
+    return Planted(text + sentence[position:], tuple(spans))
+
+
+class _Values:
+    """Makes values; one source of randomness for Faker and for the formats written out here."""
+
+    def __init__(self, language: Language, seed: int, styles: Sequence[str] = ()) -> None:
+        from faker import Faker
+
+        self._language = language
+        self._faker: Faker = Faker(LOCALES[language])
+        self._faker.seed_instance(seed)
+        self._random = random.Random(f"{seed}:{language}")  # noqa: S311 - made-up data, no secret
+        self._styles = styles
+
+    def personal(self, entity: str, form: str) -> str:
+        """A made-up value of an entity."""
+        faker, pick = self._faker, self._random.choice
+        if entity == "PERSON":
+            return self._name(form)
+        makers: dict[str, Callable[[], str]] = {
+            "EMAIL_ADDRESS": pick([faker.free_email, faker.company_email, faker.ascii_email]),
+            "PHONE_NUMBER": self._phone,
+            "CREDIT_CARD": self._card,
+            "IBAN_CODE": lambda: self._grouped(faker.iban(), 4),
+            "IP_ADDRESS": faker.ipv4 if self._random.random() < 0.8 else faker.ipv6,
+            "URL": pick([faker.url, faker.uri]),
+            "US_SSN": faker.ssn,
+            "CN_RESIDENT_ID": faker.ssn,
+            "STREET_ADDRESS": self._address,
+            "WECHAT_ID": self._wechat,
+            "QQ_ID": lambda: str(self._random.randrange(10**7, 10**10)),
+        }
+        return makers[entity]()
+
+    def _name(self, form: str) -> str:
+        first: str = self._faker.first_name()
+        last: str = self._faker.last_name()
+        whole = f"{last}{first}" if self._language == "zh" else f"{first} {last}"
+        return {"first": first, "last": last, "lower": whole.lower()}.get(form, whole)
+
+    def _phone(self) -> str:
+        number: str = self._faker.phone_number()
+        if self._language == "en" or self._random.random() < 0.6:
+            return number
+        return self._random.choice(["+86 ", "", "86-"]) + f"{number[:3]} {number[3:7]} {number[7:]}"
+
+    def _card(self) -> str:
+        if self._language == "zh" and self._random.random() < 0.5:
+            digits = "62" + "".join(self._random.choices("0123456789", k=16))
+            digits += next(check for check in "0123456789" if luhn(digits + check))  # UnionPay, 19 digits
+        else:
+            digits = self._faker.credit_card_number()
+        return self._grouped(digits, 4) if len(digits) in (16, 19) else digits
+
+    def _grouped(self, value: str, size: int) -> str:
+        if self._random.random() < 0.5:
+            return value
+        return " ".join(value[start : start + size] for start in range(0, len(value), size))
+
+    def _address(self) -> str:
+        if self._language == "zh":
+            whole: str = self._faker.address()
+            return whole.rpartition(" ")[0]  # without the postcode, as people write it
+        line: str = self._faker.street_address()
+        if self._random.random() < 0.4:
+            return line
+        state = self._faker.state_abbr(include_territories=False)
+        return f"{line}, {self._faker.city()}, {state} {self._faker.postcode()}"
+
+    def _wechat(self) -> str:
+        letters = "abcdefghijklmnopqrstuvwxyz"
+        tail = "".join(self._random.choices(letters + "0123456789_-", k=self._random.randrange(6, 13)))
+        return self._random.choice(["wxid_", self._random.choice(letters)]) + tail
+
+    def shop(self, name: str, _form: str) -> str:
+        """A shop's own figure or name."""
+        draw = self._random
+        digits = "".join(draw.choices("0123456789", k=19))
+        makers: dict[str, Callable[[], str]] = {
+            "ORDER": lambda: draw.choice(
+                [digits[:7], digits[:10], f"{digits[:3]}-{digits[3:10]}-{digits[10:17]}", digits[:18]]
+            ),
+            "SKU": lambda: draw.choice(
+                [digits[:6], f"{draw.choice('ABCDEFG')}{digits[:5]}", f"{digits[:5]}-{digits[5:7]}"]
+            ),
+            "TRACKING": lambda: draw.choice(["SF" + digits[:13], "1Z" + digits[:16], digits[:12], "YT" + digits[:13]]),
+            "UPC": lambda: digits[: draw.choice([12, 13])],
+            "PRICE": lambda: draw.choice(["$", "", "¥"]) + f"{draw.randrange(9, 400)}.{draw.randrange(0, 100):02d}",
+            "SIZE": lambda: draw.choice(["XS", "S", "M", "L", "XL", "0P", "4", "10", "12P"]),
+            "COUNT": lambda: str(draw.randrange(2, 12)),
+            "DATE": lambda: f"{draw.randrange(2023, 2027)}-{draw.randrange(1, 13):02d}-{draw.randrange(1, 29):02d}",
+            "STYLE": lambda: draw.choice(list(self._styles)),
+        }
+        return makers[name]()
