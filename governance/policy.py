@@ -210,16 +210,15 @@ def _find(control: Control, model: str, record: RunRecord) -> list[Finding]:
             reason=reason,
         )
 
+    if control.reference == "incumbent" and record.incumbent is None:
+        return [finding(Status.UNPROVEN, None, "the config names no incumbent to compare with", Slice())]
     matching = [
         outcome
         for outcome in record.outcomes
         if outcome.model in (model, None) and control.matches(outcome, incumbent=record.incumbent)
     ]
     if not matching:
-        reason = f"the record holds no '{control.metric}' for this model"
-        if control.reference == "incumbent" and record.incumbent is None:
-            reason = "the config names no incumbent to compare with"
-        return [finding(Status.UNPROVEN, None, reason, Slice())]
+        return [finding(Status.UNPROVEN, None, f"the record holds no '{control.metric}' for this model", Slice())]
     return [finding(*_test(control, outcome), outcome.slice) for outcome in matching]
 
 

@@ -287,12 +287,18 @@ def _band(value: Any, edges: Sequence[float]) -> str | None:
 
 def _read_table(path: Path, columns: list[str], roles: Mapping[str, str]) -> pa.Table:
     """Only the named columns, whatever the format."""
+    import pyarrow as pa
+
     names, load = _reading(path, lambda: _open(path))
     missing = {key: column for key, column in roles.items() if column not in names}
     if missing:
         key, column = next(iter(missing.items()))
         raise DataError(f"{path}: {key}: no column '{column}'. {nearest(column, names)}")
-    return _reading(path, lambda: load(columns))
+    table = _reading(path, lambda: load(columns))
+    for field in table.schema:
+        if pa.types.is_binary(field.type):  # what Arrow makes of a CSV that isn't UTF-8
+            raise DataError(f"{path}: column '{field.name}': expected UTF-8 text, found another encoding or binary data")
+    return table
 
 
 def _reading(path: Path, act: Callable[[], Any]) -> Any:

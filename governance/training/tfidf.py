@@ -37,6 +37,7 @@ def train(
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import Pipeline
+    from threadpoolctl import threadpool_limits
 
     if language == "zh":
         features = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), max_features=max_features, sublinear_tf=True)
@@ -46,5 +47,8 @@ def train(
         )
     model = LogisticRegression(C=regularisation, class_weight="balanced", max_iter=1000, random_state=seed)
     pipeline = Pipeline([("features", features), ("model", model)])
-    pipeline.fit([text.text for text in rows.texts], labels.codes(rows.labels))
+    with threadpool_limits(1):  # threads cost twenty times more than they bring on vectors this small
+        pipeline.fit([text.text for text in rows.texts], labels.codes(rows.labels))
+    # Plain integers: skops writes one file per numpy scalar, which takes minutes for a vocabulary.
+    features.vocabulary_ = {word: int(index) for word, index in features.vocabulary_.items()}
     write_atomic(directory / WEIGHTS, skops.io.dumps(pipeline))

@@ -1,0 +1,188 @@
+"""Raw rows: whatever the file, either a data set that can be audited or a clear complaint without a cell of it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from governance.dataset import Roles
+from governance.errors import DataError
+from governance.sources import Dataset, classes_of, digest_source, locate, read_dataset
+
+ROLES = Roles("text", "label")
+ROWS = [
+    {"text": f"review number {i}", "label": i % 2, "city": None if i % 5 else "Riga", "age": 20 + i} for i in range(20)
+]
+
+
+def write(path: Path, rows: list[dict[str, object]] = ROWS) -> Path:
+    table = pa.Table.from_pylist(rows)
+    if ".parquet" in path.name:
+        pq.write_table(table, path)
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif path.suffix in (".csv", ".tsv"):
+        separator = "\t" if path.suffix == ".tsv" else ","
+        lines = [
+            separator.join(rows[0]),
+            *(separator.join("" if v is None else str(v) for v in r.values()) for r in rows),
+        ]
+        path.write_text("\n".join(lines) + "\n")
+    else:  # what datasets.Dataset.save_to_disk writes
+        path.mkdir()
+        with (
+            pa.OSFile(str(path / "data-00000-of-00001.arrow"), "wb") as file,
+            pa.ipc.new_stream(file, table.schema) as out,
+        ):
+            out.write_table(table)
+        (path / "state.json").write_text(json.dumps({"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}))
+    return path
+
+
+@pytest.mark.parametrize("name", ["d.csv", "d.tsv", "d.jsonl", "d.parquet", "d.parquet.brotli", "folder"])
+def test_every_format_gives_the_same_rows(tmp_path: Path, name: str) -> None:
+    roles = Roles("text", "label", ("city", "band"))
+    data = read_dataset(write(tmp_path / name), roles, bands={"band": ("age", [30])})
+    assert data.raw_texts(np.arange(3)) == [f"review number {i}" for i in range(3)]
+    assert data.labels == tuple(str(i % 2) for i in range(20))
+    assert data.groups["city"] == tuple(None if i % 5 else "Riga" for i in range(20))
+    assert data.groups["band"].count("under 30") == 10
+    assert (data.read, data.empty) == (20, 0)
+
+
+def test_rows_without_text_or_label_are_dropped_and_counted(tmp_path: Path) -> None:
+    rows = [*ROWS, {**ROWS[0], "text": "  "}, {**ROWS[0], "label": None}, {**ROWS[0], "text": None}]
+    data = read_dataset(write(tmp_path / "d.parquet", rows), ROLES)
+    assert (len(data), data.read, data.empty) == (20, 23, 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "the file is empty"),
+        (b"text,label\n", "no rows"),
+        (b"text,label\nAnn Smith,1,SECRET,4\n", "CSV parse error: Expected 2 columns, got 4"),
+        (b"text,label\n\xff\xfe\xff,1\n", "expected UTF-8 text"),
+        (b"text,kind\na,1\n", "data.label: no column 'label'. Known: kind, text"),
+        (b"text,labels\na,1\n", "Did you mean 'labels'"),
+        (b"text,label,text\na,1,b\n", "stands twice"),
+        (b"text,label\n,1\n,0\n", "no row has both a text"),
+    ],
+)
+def test_a_bad_csv_is_told_without_quoting_it(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "d.csv"
+    path.write_bytes(content)
+    with pytest.raises(DataError) as raised:
+        read_dataset(path, ROLES)
+    assert message in str(raised.value)
+    assert "Smith" not in str(raised.value)
+    assert "SECRET" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("name", "content"), [("d.parquet", b"PAR1 no"), ("d.jsonl", b"{not json"), ("d.xlsx", b"x")])
+def test_a_file_of_another_kind_is_told(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"not a file of this format|JSON parse error|expected \.csv"):
+        read_dataset(path, ROLES)
+
+
+def test_a_sensitive_column_without_any_value_is_refused(tmp_path: Path) -> None:
+    rows = [{**row, "city": None} for row in ROWS]
+    rows[0]["city"] = ""
+    with pytest.raises(DataError, match="sensitive column 'city' has no value in any row"):
+        read_dataset(write(tmp_path / "d.csv", rows), Roles("text", "label", ("city",)))
+
+
+def test_a_band_needs_numbers(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.csv", [{**row, "age": "old"} for row in ROWS])
+    with pytest.raises(DataError, match="expected numbers in column 'age'"):
+        read_dataset(path, Roles("text", "label", ("band",)), bands={"band": ("age", [30])})
+
+
+@pytest.mark.parametrize(
+    ("labels", "positive", "message"),
+    [
+        (["1"] * 20, None, "at least two classes, found one"),
+        ([str(i) for i in range(20)] * 3, "99", "expected at least 4 rows in every class"),
+        (["a"] * 10 + ["b"] * 10, "c", "no class 'c'. Known: a, b"),
+        ([str(i % 60) for i in range(240)], None, "at most 50 classes, found 60"),
+    ],
+)
+def test_labels_that_carry_no_task_are_refused(tmp_path: Path, labels: list[str], positive: str, message: str) -> None:
+    path = write(tmp_path / "d.parquet", [{"text": f"t{i}", "label": label} for i, label in enumerate(labels)])
+    with pytest.raises(DataError, match=message):
+        classes_of(path, read_dataset(path, ROLES), ROLES, positive)
+
+
+def test_two_classes_have_a_positive_one_and_three_have_none(tmp_path: Path) -> None:
+    two = write(tmp_path / "two.parquet")
+    assert classes_of(two, read_dataset(two, ROLES), ROLES, None).positive == "1"
+    assert classes_of(two, read_dataset(two, ROLES), ROLES, "0").positive == "0"
+    three = write(tmp_path / "three.parquet", [{"text": f"t{i}", "label": f"c{i % 3}"} for i in range(30)])
+    assert classes_of(three, read_dataset(three, ROLES), ROLES, None).positive is None
+
+
+def dataset(texts: list[str], labels: list[str]) -> Dataset:
+    n = len(texts)
+    return Dataset(texts=texts, labels=labels, rows=np.arange(n), groups={}, clusters=np.arange(n), read=n)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.sampled_from(["Nice", "nice ", "NICE", "poor", "ｐｏｏｒ", "ok"]), min_size=12, max_size=80),
+    st.integers(0, 9),
+)
+def test_the_same_text_is_never_on_both_sides(texts: list[str], seed: int) -> None:
+    distinct = [f"filler {i}" for i in range(12)]
+    data = dataset(texts + distinct, [str(i % 2) for i in range(len(texts) + 12)])
+    split = data.split(rows=None, test_share=0.3, seed=seed)
+
+    def folded(index: np.ndarray) -> set[str]:
+        return {{"ｐｏｏｒ": "poor"}.get(t.strip().casefold(), t.strip().casefold()) for t in data.raw_texts(index)}
+
+    assert not folded(split.train) & folded(split.test)
+    assert sorted([*split.train, *split.test]) == list(range(len(data)))
+
+
+def test_the_split_is_stratified_seeded_and_blind_to_order() -> None:
+    texts, labels = [f"text {i}" for i in range(1000)], ["1" if i % 10 else "0" for i in range(1000)]
+    data = dataset(texts, labels)
+    split = data.split(rows=400, test_share=0.25, seed=3)
+    assert (len(split.train), len(split.test)) == (300, 100)
+    assert [labels[i] for i in split.test].count("0") == 10
+    again = dataset(texts[::-1], labels[::-1]).split(rows=400, test_share=0.25, seed=3)
+    assert {texts[i] for i in split.test} == {texts[::-1][i] for i in again.test}
+    other = data.split(rows=400, test_share=0.25, seed=4)
+    assert set(other.test) != set(split.test)
+
+
+def test_the_repr_shows_no_text() -> None:
+    assert repr(dataset(["my name is Ann"], ["1"])) == "Dataset(<1 rows>)"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("nowhere.csv", "no such file or folder"),
+        ("package:no_such_package/x", "package 'no_such_package' is not installed"),
+        ("package:configs/../pyproject.toml", "leads out of the package"),
+        ("package:os.path/x", "is not installed"),
+    ],
+)
+def test_a_source_that_is_not_there_is_told(tmp_path: Path, source: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        locate(source, tmp_path)
+
+
+def test_a_digest_sees_every_byte(tmp_path: Path) -> None:
+    folder = write(tmp_path / "folder")
+    before = digest_source(folder)
+    state = folder / "state.json"
+    state.write_text(state.read_text() + " ")
+    assert digest_source(folder) != before
