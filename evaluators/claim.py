@@ -19,7 +19,7 @@ class Claim:
         """None: a claim is read, not asked for."""
         return ()
 
-    def measure(self, subjects: Sequence[Subject], setting: Setting) -> Sequence[Outcome]:  # noqa: ARG002
+    def measure(self, subjects: Sequence[Subject], setting: Setting) -> Sequence[Outcome]:  # noqa: ARG002 - the protocol's
         """Three facts for each privately trained model; for the others, why there are none."""
         return [outcome for subject in subjects for outcome in _claim(subject)]
 

@@ -41,7 +41,7 @@ class WordWeights:
         """None: weights are read, not asked for."""
         return ()
 
-    def measure(self, subjects: Sequence[Subject], setting: Setting) -> Sequence[Outcome]:  # noqa: ARG002
+    def measure(self, subjects: Sequence[Subject], setting: Setting) -> Sequence[Outcome]:  # noqa: ARG002 - the protocol's
         """The words of each model that has readable weights, and how many of them are placeholders."""
         return [outcome for subject in subjects for outcome in self._explain(subject)]
 

@@ -297,7 +297,7 @@ def _read_table(path: Path, columns: list[str], roles: Mapping[str, str]) -> pa.
     table = _reading(path, lambda: load(columns))
     for field in table.schema:
         if pa.types.is_binary(field.type):  # what Arrow makes of a CSV that isn't UTF-8
-            raise DataError(f"{path}: column '{field.name}': expected UTF-8 text, found another encoding or binary data")
+            raise DataError(f"{path}: column '{field.name}': expected UTF-8 text, found something else")
     return table
 
 

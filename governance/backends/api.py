@@ -8,25 +8,21 @@ after a few rows. Retries with back-off and `Retry-After` (up to two minutes) ar
 from __future__ import annotations
 
 import asyncio
-import importlib
-import ipaddress
-import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from governance.backends.base import Answer, Capability
 from governance.backends.cache import AnswerCache, Reply, key
-from governance.backends.faults import TRIES, Blame, Fault, fault_of
+from governance.backends.faults import Blame, Fault
+from governance.backends.line import Line
 from governance.backends.prompts import Prompt
-from governance.backends.replies import read_body
-from governance.dataset import Labels, ModelText
-from governance.errors import ConfigError, MissingExtra, ScrubError
+from governance.dataset import Labels, ModelText, SyntheticText
+from governance.errors import ScrubError
 
 if TYPE_CHECKING:
     import openai
@@ -35,9 +31,6 @@ Direction = Literal["prompt", "output"]
 Gate = Callable[[str, Direction], tuple[str, dict[str, int]]]
 """The scrubber for one text: the scrubbed text, and pieces replaced by entity."""
 
-_RETRY_ROOM = 300.0  # seconds that a row may wait between its tries, all together
-_HEADERS = frozenset({"host", "accept", "accept-encoding", "connection", "content-type", "content-length"})
-_TALKERS = ("openai", "httpx2", "httpcore2", "httpx", "httpcore")
 Result = TypeVar("Result")
 
 
@@ -59,7 +52,12 @@ class _Message:
 
 
 class OpenAIBackend:
-    """Classifies texts by asking a chat model and reading its answer strictly. Implements `Backend`."""
+    """Classifies texts by asking a chat model and reading its answer strictly. Implements `Backend`.
+
+    Transient faults (no connection, time-outs, 408, 409, 429, 5xx, a response that is no chat completion) are tried
+    again, then the row fails; 401, 403, 404 and redirects on the first row fail all. A run after that asks failed
+    rows again, except those where the model did answer, but not with a label: that answer is kept.
+    """
 
     capabilities = frozenset({Capability.CLASSIFY, Capability.TOKENS})
 
@@ -110,14 +108,10 @@ class OpenAIBackend:
             ConfigError: the address, the key or the prompt can't be used.
             MissingExtra: the SDK isn't installed.
         """
-        self._host, loopback = _endpoint(base_url)
-        if api_key is not None and not _is_header_safe(api_key.get_secret_value()):
-            raise ConfigError("the API key holds characters that can't be sent; expected printable ASCII, not empty")
-        self._sdk = _import_sdk()
-        self._base_url, self._model, self._api_key = base_url, model, api_key
+        self._line = Line(base_url, api_key, timeout=timeout, max_retries=max_retries)
+        self._model = model
         self._prompt, self._gate, self._cache = prompt.bind(labels), gate, cache
-        self._identity, self._use_proxies = identity or base_url, not loopback
-        self._concurrency, self._timeout, self._max_retries = concurrency, timeout, max_retries
+        self._identity, self._concurrency = identity or base_url, concurrency
         options = {limit_name: max_tokens, "temperature": temperature, "seed": seed}
         self._options = {name: value for name, value in options.items() if value is not None}
         self._patience, self._lost, self._stopped = patience, 0, ""
@@ -127,12 +121,12 @@ class OpenAIBackend:
         self._models: set[str] = set()
 
     def __repr__(self) -> str:
-        return f"OpenAIBackend(model={self._model!r}, host={self._host!r})"
+        return f"OpenAIBackend(model={self._model!r}, host={self.host!r})"
 
     @property
     def host(self) -> str:
         """The endpoint's host, for the record."""
-        return self._host
+        return self._line.host
 
     @property
     def reported_model(self) -> str | None:
@@ -176,7 +170,10 @@ class OpenAIBackend:
     def _prepare(self, text: ModelText) -> _Message | Answer:
         """Fill the prompt and scrub it; a message that can't be vouched for is not sent."""
         try:
-            message, scrubbed = self._gate(self._prompt.fill(text).text, "prompt")
+            message = self._prompt.fill(text).text
+            scrubbed: dict[str, int] = {}
+            if not isinstance(text, SyntheticText):  # ours, nobody's data: a name swap must not become a placeholder
+                message, scrubbed = self._gate(message, "prompt")
             message.encode()
         except ScrubError:
             return Answer(failure="not sent: the scrubber can't vouch for the message")
@@ -215,9 +212,13 @@ class OpenAIBackend:
         """Ask with `concurrency` workers; each takes the next message when it is free."""
         replies: dict[str, Reply | Fault] = {}
         queue = iter(messages)
-        async with self._client() as client, asyncio.TaskGroup() as group:
-            for _ in range(min(self._concurrency, len(messages))):
-                group.create_task(self._work(client, queue, replies))
+        try:
+            async with self._line.open() as client, asyncio.TaskGroup() as group:
+                for _ in range(min(self._concurrency, len(messages))):
+                    group.create_task(self._work(client, queue, replies))
+        except BaseExceptionGroup as failures:
+            # One reason to stop is enough, and a full disk should read as such.
+            raise failures.exceptions[0] from None
         return replies
 
     async def _work(
@@ -231,7 +232,7 @@ class OpenAIBackend:
             if isinstance(found, Reply):
                 self._succeeded, self._lost = True, 0
                 self._note(message, found)
-                if self._cache is not None:
+                if self._cache is not None and found.output is not None:
                     self._cache.put(message.key, found)
             else:
                 self._count_loss(found)
@@ -241,25 +242,10 @@ class OpenAIBackend:
 
     async def _ask(self, client: openai.AsyncOpenAI, message: _Message) -> Reply | Fault:
         """One message to the endpoint, one scrubbed reply back."""
-        try:
-            # The SDK's own limit is per read, so a server that drips would never reach it.
-            async with asyncio.timeout(self._timeout * (self._max_retries + 1) + _RETRY_ROOM):
-                raw = await client.chat.completions.with_raw_response.create(
-                    model=self._model,
-                    messages=[
-                        {"role": "system", "content": self._prompt.system},
-                        {"role": "user", "content": message.text},
-                    ],
-                    extra_body=self._options,
-                )
-        except TimeoutError:
-            return Fault("timed out: the answer came too slowly", Blame.ENDPOINT)
-        except self._sdk.OpenAIError as error:
-            return fault_of(error, self._timeout)
-        read = read_body(raw.http_response.content)
-        if isinstance(read, str):
-            return Fault(read, Blame.ENDPOINT)
-        return self._scrubbed(read.model_copy(update={"seconds": raw.http_response.elapsed.total_seconds()}))
+        system, user = {"role": "system", "content": self._prompt.system}, {"role": "user", "content": message.text}
+        body = {"model": self._model, "messages": [system, user], **self._options}
+        found = await self._line.ask(client, body)
+        return self._scrubbed(found) if isinstance(found, Reply) else found
 
     def _scrubbed(self, reply: Reply) -> Reply:
         """The reply as the rest of the audit may see it."""
@@ -281,69 +267,6 @@ class OpenAIBackend:
             self._stopped = fault.reason
         elif self._lost >= self._patience:
             self._stopped = f"{self._lost} rows in a row were lost, the last one to: {fault.reason}"
-
-    def _client(self) -> openai.AsyncOpenAI:
-        for name in _TALKERS:  # at DEBUG they write requests; each time, since an environment variable raises it
-            logging.getLogger(name).setLevel(logging.WARNING)
-        secret = self._api_key.get_secret_value() if self._api_key is not None else None
-
-        async def ours_alone(request: Any) -> None:
-            """Send what we mean to: the SDK adds facts about this machine and headers from the environment."""
-            request.extensions[TRIES] = int(request.headers.get("x-stainless-retry-count", 0)) + 1
-            for name in set(request.headers) - _HEADERS:
-                del request.headers[name]
-            request.headers["user-agent"] = "steelyard"
-            if secret is not None:
-                request.headers["authorization"] = f"Bearer {secret}"
-
-        transport = self._sdk.DefaultAsyncHttpxClient(
-            trust_env=self._use_proxies,
-            follow_redirects=False,  # a redirect would carry texts to a host that the config doesn't name
-            timeout=self._timeout,
-            event_hooks={"request": [ours_alone]},
-        )
-        client: openai.AsyncOpenAI = self._sdk.AsyncOpenAI(
-            api_key=secret or "none",
-            base_url=self._base_url,
-            timeout=self._timeout,
-            max_retries=self._max_retries,
-            http_client=transport,
-        )
-        return client
-
-
-def _import_sdk() -> Any:
-    try:
-        return importlib.import_module("openai")
-    except ModuleNotFoundError as error:
-        if error.name != "openai":
-            raise
-        raise MissingExtra("a model behind an API needs openai: pip install 'steelyard[api]'") from None
-
-
-def _endpoint(base_url: str) -> tuple[str, bool]:
-    """An address's host, and whether it is this machine.
-
-    Raises:
-        ConfigError: not an address that may be called.
-    """
-    try:
-        parts = urlsplit(base_url)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        raise ConfigError("base_url: expected an address such as https://api.example.com/v1") from None
-    if parts.scheme not in ("http", "https") or not host:
-        raise ConfigError("base_url: expected an address such as https://api.example.com/v1")
-    if parts.username is not None or parts.password is not None or parts.query:
-        raise ConfigError("base_url: expected no name, password or parameters in it; the key goes into a variable")
-    try:
-        return host, ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host, host == "localhost"
-
-
-def _is_header_safe(secret: str) -> bool:
-    return bool(secret) and secret.isascii() and secret.isprintable() and " " not in secret
 
 
 def _run(work: Coroutine[Any, Any, Result]) -> Result:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 TRIES = "steelyard.tries"
 """Key in a request's extensions: which try this is, from 1."""
 
+PROBLEM = "steelyard.problem"
+"""Key in a request's extensions: what was wrong with a response that called itself a success."""
+
 _TRANSIENT = frozenset({408, 409, 425, 429})
 _HINTS = {
     401: "the endpoint refuses the key",
@@ -57,7 +60,8 @@ def fault_of(error: openai.OpenAIError, timeout: float) -> Fault:
     if isinstance(error, openai.APITimeoutError):
         return Fault(f"timed out after {timeout:g} s{_after(error.request)}", Blame.ENDPOINT)
     if isinstance(error, openai.APIConnectionError):
-        reason, left = _connection(error)
+        problem = error.request.extensions.get(PROBLEM)
+        reason, left = (problem, True) if problem else _connection(error)
         return Fault(f"{reason}{_after(error.request)}", Blame.ENDPOINT, left)
     if isinstance(error, openai.APIStatusError):
         return _status(error.status_code, error.response.request)

@@ -97,7 +97,8 @@ def _run(gguf_file: Path, made: Path, dtype: str, scratch: Path, timeout: float)
     paths = [str(gguf_file.absolute()), str(made.absolute())]
     command = [sys.executable, "-P", "-m", "governance.backends.gguf", *paths, dtype, str(os.getpid())]
     environment = child_environment(home=scratch, threads=1)
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    here = str(Path(__file__).parents[2])  # an uninstalled checkout may be known by its working directory alone
+    environment["PYTHONPATH"] = os.pathsep.join([here, *(path for path in sys.path if path)])
     try:
         done = subprocess.run(command, env=environment, capture_output=True, timeout=timeout, check=False)
     except subprocess.TimeoutExpired:

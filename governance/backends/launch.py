@@ -10,6 +10,8 @@ import contextlib
 import http.client
 import importlib.util
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -27,6 +29,7 @@ from governance.errors import BackendError, MissingExtra
 
 LOOPBACK = "127.0.0.1"
 _TAIL = 2_000  # characters of a server's log that an error shows
+_LINUX: bool = sys.platform.startswith("linux")
 _lifelines: weakref.WeakSet[_Lifeline] = weakref.WeakSet()
 
 
@@ -128,6 +131,8 @@ class Server:
             self._supervisor = self._start(command)
         except OSError as error:
             self._lifeline.cut()
+            self._reserved.close()
+            shutil.rmtree(self._scratch, ignore_errors=True)
             raise BackendError(f"the server's supervisor can't be started: {error.strerror}") from None
         finally:
             os.close(self._lifeline.read)
@@ -151,18 +156,24 @@ class Server:
 
     def alive(self) -> bool:
         """Whether the server is still running."""
-        return self._supervisor.poll() is None
+        return self._supervisor.returncode is None and not _has_ended(self._supervisor)
 
     def close(self) -> None:
         """End the server and remove its scratch folder; again is harmless. In a forked child, nothing happens."""
         if os.getpid() != self._lifeline.owner:
             return
         self._lifeline.cut()
-        try:
-            self._supervisor.wait(supervise.GRACE + 5)
-        except subprocess.TimeoutExpired:
-            self._supervisor.kill()  # and the kernel kills the server, its child
+        deadline = time.monotonic() + supervise.GRACE + 5
+        while self.alive() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if self._supervisor.returncode is None:
+            self._supervisor.kill()
+            # Before its id is free again: what a supervisor that was killed left of its session is ours for certain.
+            for pid in _session(self._supervisor.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             self._supervisor.wait()
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def __enter__(self) -> Server:
         return self
@@ -196,7 +207,7 @@ class Server:
         with self.log.open("rb") as log:
             while time.monotonic() < deadline:
                 if not self.alive():
-                    code = self._supervisor.returncode
+                    code = self._supervisor.wait()
                     raise BackendError(f"the server ended with exit code {code} before it was ready{_tail(log.read())}")
                 if _healthy(self.port, health):
                     return
@@ -214,9 +225,28 @@ def _reserve() -> tuple[socket.socket, int]:
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     holder.bind((LOOPBACK, 0))
     port = int(holder.getsockname()[1])
-    if not sys.platform.startswith("linux"):
+    if not _LINUX:
         holder.close()
     return holder, port
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether a process has ended; where the system can tell, its id is not given up yet."""
+    if _LINUX:
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    return process.poll() is not None
+
+
+def _session(leader: int) -> list[int]:
+    """Processes of a session, its leader aside; none where there is no /proc."""
+    members = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            # "pid (name) state parent group session …"; a name may hold anything, parentheses included.
+            session = int(entry.read_text(errors="replace").rpartition(")")[2].split()[3])
+            if session == leader and int(entry.parent.name) != leader:
+                members.append(int(entry.parent.name))
+    return members
 
 
 def _healthy(port: int, path: str) -> bool:

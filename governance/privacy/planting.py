@@ -6,6 +6,7 @@ where Faker has none. No value is taken from anybody.
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections import Counter
@@ -77,27 +78,18 @@ def read_sentences(language: Language) -> Sentences:
 
 
 def plant(sentences: Sentences, language: Language, *, samples: int, seed: int) -> list[Planted]:
-    """Texts with at least `samples` values of every entity that the sentences have a slot for.
+    """Texts with at least `samples` values of every entity that the sentences have a slot for, no sentence more often.
 
     Args:
-        sentences: templates; each is used about as often as its rarest entity needs.
+        sentences: templates; all are used equally often, so that a hard one weighs as much as an easy one.
         language: of the values.
         samples: least number of values per entity, >= 1.
         seed: of all values; the same seed gives the same texts.
     """
     values = _Values(language, seed)
-    slots = [[name for name, _ in _SLOT.findall(sentence)] for sentence in sentences.planted]
-    planted: list[Planted] = []
-    have: Counter[str] = Counter()
-    used: Counter[int] = Counter()
-    wanted = sorted({name for names in slots for name in names})
-    while short := [name for name in wanted if have[name] < samples]:
-        rarest = min(short, key=lambda name: (have[name], name))
-        number = min((n for n, names in enumerate(slots) if rarest in names), key=lambda n: (used[n], n))
-        planted.append(_fill(sentences.planted[number], values.personal))
-        used[number] += 1
-        have.update(slots[number])
-    return planted
+    slots = Counter(name for sentence in sentences.planted for name, _ in _SLOT.findall(sentence))
+    rounds = math.ceil(samples / min(slots.values()))
+    return [_fill(sentence, values.personal) for _ in range(rounds) for sentence in sentences.planted]
 
 
 def shop_texts(sentences: Sentences, language: Language, *, samples: int, seed: int) -> list[str]:

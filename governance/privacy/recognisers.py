@@ -1,4 +1,4 @@
-"""Recognisers as Presidio wants them. Import it only inside `quiet.light_import`.
+"""Recognisers as Presidio wants them. A heavy module: import it on use.
 
 Presidio's own take part where they are sound (telephone numbers, through `phonenumbers`); the rest are
 rules of ours, because Presidio's patterns end at `\\b`, which never matches beside Han characters, and
@@ -12,14 +12,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import spacy
-from presidio_analyzer import EntityRecognizer, LocalRecognizer, RecognizerResult
-from presidio_analyzer.context_aware_enhancers import ContextAwareEnhancer
-from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
-from presidio_analyzer.predefined_recognizers.generic.phone_recognizer import PhoneRecognizer
-
 from governance.privacy.policy import Language, ScrubPolicy
-from governance.privacy.rules import BEFORE, ORDER_NUMBER, RULES, SHOP_WORDS, Rule
+from governance.privacy.quiet import light_import
+from governance.privacy.rule import BEFORE, ORDER_NUMBER, Rule
+from governance.privacy.rules import RULES, SHOP_WORDS
+
+with light_import():
+    import spacy
+    from presidio_analyzer import EntityRecognizer, LocalRecognizer, RecognizerResult
+    from presidio_analyzer.context_aware_enhancers import ContextAwareEnhancer
+    from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
+    from presidio_analyzer.predefined_recognizers.generic.phone_recognizer import PhoneRecognizer
 
 _UNUSED_PIPES = ("tagger", "attribute_ruler", "lemmatizer")
 """Lemmas serve Presidio's context words alone, and our rules bring context of their own. The parser stays:
@@ -31,7 +34,7 @@ CHUNK, OVERLAP = 20_000, 200
 """spaCy refuses a million characters and its memory grows with them: long texts are read in overlapping chunks."""
 BATCH = 64
 REGIONS = ("US", "GB", "CN")
-_LEAST_DIGITS = 5  # no number that `phonenumbers` calls valid in these regions has fewer
+_LEAST_DIGITS = 5  # no number that `phonenumbers` calls valid has fewer, an international one's country code included
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -78,9 +78,7 @@ def layers_of(model: Any) -> Any:
     for owner in (getattr(model, "encoder", None), getattr(model, "transformer", None)):
         if owner is not None and hasattr(owner, "layer") and hasattr(model, "embeddings"):
             return owner
-    raise BackendError(
-        f"{type(model).__name__}: expected a BERT-like encoder with a list of layers"
-    )
+    raise BackendError(f"{type(model).__name__}: expected a BERT-like encoder with a list of layers")
 
 
 class LowerLayers:

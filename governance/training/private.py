@@ -8,9 +8,10 @@ operating system's entropy: no seed of them is stored, and a resumed run draws a
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,9 +85,10 @@ def plan(*, n: int, epsilon: float, delta: float, sample_rate: float, steps: int
     if not delta < 1 / n:
         raise ConfigError(f"private.delta: expected below 1/n = {1 / n:.3g} for {n} training rows, got {delta:g}")
     try:
-        sigma = get_noise_multiplier(
-            target_epsilon=epsilon, target_delta=delta, sample_rate=sample_rate, steps=steps, accountant="prv"
-        )
+        with _without_asides():
+            sigma = get_noise_multiplier(
+                target_epsilon=epsilon, target_delta=delta, sample_rate=sample_rate, steps=steps, accountant="prv"
+            )
     except ValueError as error:
         raise ConfigError(f"private.epsilon: no noise reaches {epsilon:g} in {steps} steps: {error}") from None
     return Plan(
@@ -107,11 +109,17 @@ def epsilon_after(plan: Plan, steps: int) -> float:
 
     accountant = PRVAccountant()
     accountant.history = [(plan.sigma, plan.sample_rate, steps)]
+    with _without_asides():
+        return float(accountant.get_epsilon(delta=plan.delta))
+
+
+@contextlib.contextmanager
+def _without_asides() -> Iterator[None]:
+    """Without what the accountants say about their own grids; it does not change the answer."""
     with warnings.catch_warnings():
-        # Numerical asides of the accountants about their own grids; neither changes the answer.
         warnings.simplefilter("ignore", RuntimeWarning)
         warnings.filterwarnings("ignore", message="Optimal order is the largest alpha")
-        return float(accountant.get_epsilon(delta=plan.delta))
+        yield
 
 
 def train(

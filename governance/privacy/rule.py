@@ -1,0 +1,90 @@
+"""One pattern, its check digits and its context: how sure a match makes us."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from governance.privacy.checks import Check
+from governance.privacy.overlaps import Find
+
+BEFORE, AFTER = 32, 16
+"""Characters before and after a candidate in which a context word may stand."""
+
+ORDER_NUMBER = re.compile(
+    r"(?:(?<![A-Za-z])(?:orders?|order id|tracking|sku|item|style|product|invoice|serial|batch|upc|barcode|ticket|case)"
+    r"|订单|单号|运单|货号|款号|商品|编[号码]|条码|流水|批次)"
+    r"\s{0,3}(?:no\.?|numbers?|num|id|code|号码?|编[号码])?\s{0,3}(?:is|was|是|为)?\s{0,3}[:#=]?\s{0,3}[A-Z]{0,4}[-]?$",
+    re.IGNORECASE,
+)
+"""What makes a run of digits right after it a shop's number, not a person's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One pattern and what a match of it is worth.
+
+    Attributes:
+        entity: what it finds.
+        pattern: candidates; group "value", where it has one, is the personal data itself.
+        needs: tells cheaply that a text can't match.
+        before: a character right before a match that belongs to the value, which needs at least one; None: none does.
+        score: of a candidate as it is; 0: not enough.
+        check: says how much of a candidate is valid; None: there is nothing to check.
+        checked: score of a candidate that passes the check.
+        loose: a weaker check that a candidate near a context word must pass; None: none.
+        context: words that support it, before or after.
+        supported: score of a candidate near such a word, its check passed or not.
+        shops_own: a candidate right after "order number" and the like counts only with context.
+    """
+
+    entity: str
+    pattern: re.Pattern[str]
+    needs: Callable[[str], object]
+    before: re.Pattern[str] | None = None
+    score: float = 0.0
+    check: Check | None = None
+    checked: float = 0.0
+    loose: Check | None = None
+    context: re.Pattern[str] | None = None
+    supported: float = 0.0
+    shops_own: bool = False
+
+    def finds(self, text: str) -> Iterator[Find]:
+        """All finds in a folded text, with scores above 0."""
+        if not self.needs(text):
+            return
+        for match in self.pattern.finditer(text):
+            start, end = match.span("value" if "value" in self.pattern.groupindex else 0)
+            if self.before is not None:
+                end_of_prefix, start = start, _backwards(text, start, self.before)
+                if start == end_of_prefix:
+                    continue
+            length, score = self._worth(text, start, end)
+            if score > 0:
+                yield Find(self.entity, start, start + length, score)
+
+    def _worth(self, text: str, start: int, end: int) -> tuple[int, float]:
+        """(characters that count, score) of one candidate."""
+        options = [(end - start, self.score)]
+        if self.check is not None and (length := self.check(text[start:end])):
+            options.append((length, self.checked))
+        if self.shops_own and ORDER_NUMBER.search(text, max(0, start - BEFORE), start):
+            options = []
+        if self.supported and self._in_context(text, start, end):
+            length = self.loose(text[start:end]) if self.loose else end - start
+            options.append((length, self.supported if length else 0.0))
+        return max(options, key=lambda option: option[1], default=(0, 0.0))
+
+    def _in_context(self, text: str, start: int, end: int) -> bool:
+        around = text[max(0, start - BEFORE) : start], text[end : end + AFTER]
+        return self.context is not None and any(self.context.search(side) for side in around)
+
+
+def _backwards(text: str, start: int, char: re.Pattern[str]) -> int:
+    """Where the run of such characters that ends at `start` begins, or 255 characters before."""
+    first = start
+    while first > max(0, start - 255) and char.match(text, first - 1):
+        first -= 1
+    return first

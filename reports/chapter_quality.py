@@ -1,0 +1,114 @@
+"""How good: intervals of model against model, paired differences, time and cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from governance.measure import EVERYONE, Measurement, NotMeasured
+from reports.blocks import Block, Chapter, Panel, Shelf, axis_of, generic, matrix, present, scaled
+from reports.charts import Point, forest
+from reports.text import scale_of
+from reports.view import View
+
+LEVELS = ("balanced_accuracy", "auc", "accuracy", "recall", "precision", "f1")
+COSTS = ("latency_p50", "latency_p95", "cost")
+DRAWN = 12
+"""Models that a chart of all models holds; the table has the rest."""
+
+
+def chapter(shelf: Shelf) -> Chapter:
+    """The chapter on quality."""
+    view, texts = shelf.view, shelf.view.texts
+    blocks = [_levels(shelf), *_differences(shelf)]
+    costs = matrix(shelf, [f"quality.{name}" for name in COSTS], caption=texts("quality.costs.title"))
+    if costs:
+        blocks.append(Block(title=texts("quality.costs.title"), text=[texts("quality.costs.text")], tables=[costs]))
+    rest = shelf.rest(lambda metric: metric.startswith("quality."))
+    if rest:
+        blocks.append(
+            Block(
+                tables=[generic(view, rest, texts("more.quality"))], folded=texts("more.quality"), title=texts("more")
+            )
+        )
+    return Chapter("quality", texts("quality.title"), texts("quality.lead"), blocks)
+
+
+def _levels(shelf: Shelf) -> Block:
+    view, texts = shelf.view, shelf.view.texts
+    panels = [panel for name in LEVELS if (panel := across_models(view, f"quality.{name}"))]
+    names = [f"quality.{name}" for name in ("coverage", *LEVELS, "accuracy_all")]
+    table = matrix(shelf, names, caption=texts("quality.levels.title"))
+    return Block(
+        title=texts("quality.levels.title"),
+        text=[texts("quality.levels.text")],
+        panels=panels,
+        tables=present([table]),
+        folded=texts("fold.table"),
+        key=view.charted[:DRAWN],
+    )
+
+
+def _differences(shelf: Shelf) -> list[Block]:
+    view, texts = shelf.view, shelf.view.texts
+    references = dict.fromkeys(
+        o.reference
+        for o in view.record.outcomes
+        if isinstance(o, Measurement) and o.reference and o.metric.startswith("quality.")
+    )
+    blocks = []
+    for number, reference in enumerate(references):
+        names = [f"quality.{name}.difference" for name in ("balanced_accuracy", "auc", "accuracy")]
+        panels = [
+            panel
+            for name in names
+            if (panel := across_models(view, name, reference=reference, zero=0.0, suffix=f"-{number}"))
+        ]
+        others = [model for model in view.charted if model.name != reference]
+        title = texts("quality.paired.title", reference=_label(view, reference))
+        table = matrix(shelf, names, caption=title, reference=reference, models=others)
+        if panels or table:
+            text = [texts("quality.paired.text", reference=_label(view, reference))]
+            blocks.append(Block(title, text, (), panels, present([table]), texts("fold.table"), others[:DRAWN]))
+    return blocks
+
+
+def _label(view: View, name: str) -> str:
+    model = view.model(name)
+    return model.label if model else name[:40]
+
+
+def bounds_on(view: View, metric: str, *, reference: str | None, scale: float) -> Sequence[float]:
+    """What the policy demands of a metric for everyone, on the axis."""
+    found = [
+        control.at_least if control.at_least is not None else control.at_most
+        for control in view.controls_on(metric, reference=reference)
+        if control.slice is None
+    ]
+    return [bound * scale for bound in dict.fromkeys(found) if bound is not None]
+
+
+def across_models(
+    view: View, metric: str, *, reference: str | None = None, zero: float | None = None, suffix: str = ""
+) -> Panel | None:
+    """One chart of one metric over the models; None where no model has it."""
+    points, units = [], []
+    for model in view.charted[:DRAWN]:
+        outcome = view.find(metric, model.name, EVERYONE, reference=reference)
+        if isinstance(outcome, Measurement):
+            points.append(Point(model.label, model.mark, *scaled(outcome)))
+            units.append(outcome.unit)
+        elif isinstance(outcome, NotMeasured):
+            points.append(Point(model.label, model.mark, None, gone=view.texts("not_measured")))
+    if not units:
+        return None
+    title = view.texts.metric(metric, reference=reference)
+    bounds = bounds_on(view, metric, reference=reference, scale=scale_of(metric, units[0]))
+    svg = forest(
+        points,
+        name=metric.replace(".", "-").replace("_", "-") + suffix,
+        title=view.texts("chart.title", title=title.title, labels=view.texts("list").join(p.label for p in points)),
+        axis=axis_of(view.texts, metric, units[0]),
+        bounds=bounds,
+        zero=zero,
+    )
+    return Panel(title.title, title.says, svg, bool(bounds))

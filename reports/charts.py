@@ -1,0 +1,283 @@
+"""Charts as inline SVG: intervals, bars of words, training curves.
+
+Colours are Okabe and Ito's, each with a shape of its own, so neither colour vision nor a
+grey printer loses a model. The page's CSS finds the few sentinel colours below and swaps them
+in the dark. Layout never depends on measured text, so fonts don't change the bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+from reports.svg import tidy
+from reports.text import clean
+
+INK, MUTED, GRID, PAPER = "#24292f", "#59636e", "#d9dee3", "#fffffe"
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#24292f", "#e69f00", "#56b4e9")
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
+WIDTH, LABELS, EDGE = 216, 118, 10
+_Row: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One figure with its interval.
+
+    Attributes:
+        label: of its row.
+        mark: the model's place in the record.
+        value: None where there is no figure; `gone` then says so in its place.
+        low: None: unbounded.
+        high: None: unbounded.
+    """
+
+    label: str
+    mark: int
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    gone: str = ""
+
+
+def style_of(mark: int) -> tuple[str, str]:
+    """Colour and shape of a model: unique for the first 49.
+
+    >>> style_of(0), style_of(7)
+    (('#0072b2', 'circle'), ('#0072b2', 'square'))
+    """
+    turn = mark // len(COLOURS)
+    return COLOURS[mark % len(COLOURS)], SHAPES[(mark + turn) % len(SHAPES)]
+
+
+def short(label: str, width: int = 19) -> str:
+    """A label that fits beside an axis; a Han character is two wide.
+
+    >>> short("一二三四五六七八九十一")
+    '一二三四五六七八九…'
+    """
+    shown, used = "", 0
+    for char in clean(label, 80):
+        used += 2 if ord(char) > 0x2E80 else 1
+        if used > width:
+            return shown + "…"
+        shown += char
+    return shown
+
+
+def forest(
+    points: Sequence[Point],
+    *,
+    name: str,
+    title: str,
+    axis: str,
+    bounds: Sequence[float] = (),
+    zero: float | None = None,
+) -> str:
+    """Intervals, one line per label and model: a dot for the figure, a bar for its interval.
+
+    Args:
+        points: what to draw; labels keep their order.
+        name: the chart's id in the page.
+        title: what a screen reader says.
+        axis: caption of the horizontal axis.
+        bounds: what policies demand, as dashed lines.
+        zero: where "no difference" lies, as a solid line.
+    """
+    labels = list(dict.fromkeys(point.label for point in points))
+    alone = len(labels) == len(points)  # one model a row: nothing to set apart
+    marks = [0] if alone else sorted({point.mark for point in points})
+    gap = 15 if len(marks) <= 2 else 11
+    step = max(26, gap * len(marks) + 10)
+    zeros = [] if zero is None else [zero]
+    low, high = _domain(points, [*bounds, *zeros])
+    rows, missing = list[_Row](), list[_Row]()
+    for point in points:
+        middle = labels.index(point.label) * step + step / 2
+        if point.value is None:
+            missing.append({"y": middle, "t": short(point.gone)})
+            continue
+        slot = 0.0 if alone else (marks.index(point.mark) - (len(marks) - 1) / 2) * gap
+        ends = {"lo": low if point.low is None else point.low, "hi": high if point.high is None else point.high}
+        colour, shape = style_of(point.mark)
+        rows.append({"y": middle + slot, "v": point.value, **ends, "c": colour, "s": shape})
+    data = {
+        "labels": _labels(labels, step),
+        "zero": [{"v": value} for value in zeros],
+        "bounds": [{"v": bound} for bound in bounds],
+        "rows": rows,
+        "missing": missing,
+    }
+    return _draw("forest", data, height=step * len(labels), domain=(low, high), axis=axis, name=name, title=title)
+
+
+def bars(words: Sequence[tuple[str, float, int]], *, name: str, title: str, axis: str) -> str:
+    """Signed bars, one per word: `(word, weight, mark)`."""
+    step = 22
+    high = (max(abs(weight) for _, weight, _ in words) or 1.0) * 1.06
+    rows: list[_Row] = [
+        {"y": place * step + step / 2, "v": weight, "z": 0.0, "c": style_of(mark)[0]}
+        for place, (_, weight, mark) in enumerate(words)
+    ]
+    data = {"labels": _labels([word for word, _, _ in words], step), "zero": [{"v": 0.0}], "rows": rows}
+    return _draw("bars", data, height=step * len(words), domain=(-high, high), axis=axis, name=name, title=title)
+
+
+def curve(points: Sequence[tuple[float, float]], *, mark: int, name: str, title: str, axis: str) -> str:
+    """A line over epochs."""
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    pad = (max(ys) - min(ys)) * 0.08 or abs(max(ys)) * 0.1 or 1.0
+    domain = (min(xs), max(xs) if len(set(xs)) > 1 else max(xs) + 1)
+    rows: list[_Row] = [{"x": x, "v": y, "c": style_of(mark)[0]} for x, y in points]
+    # Two points without a mark stretch the vertical scale.
+    rows += [{"x": xs[0], "v": end, "c": "transparent"} for end in (min(ys) - pad, max(ys) + pad)]
+    return _draw("curve", {"rows": rows}, height=120, domain=domain, axis=axis, name=name, title=title)
+
+
+def _labels(labels: Sequence[str], step: float) -> list[_Row]:
+    return [{"y": place * step + step / 2, "t": short(label)} for place, label in enumerate(labels)]
+
+
+def _domain(points: Sequence[Point], extra: Sequence[float]) -> tuple[float, float]:
+    ends = [x for p in points for x in (p.value, p.low, p.high) if x is not None and math.isfinite(x)]
+    low, high = min([*ends, *extra]), max([*ends, *extra])
+    pad = (high - low) * 0.07 or abs(high) * 0.1 or 0.1
+    return low - pad, high + pad
+
+
+def _draw(
+    kind: str,
+    data: Mapping[str, list[_Row]],
+    *,
+    height: float,
+    domain: tuple[float, float],
+    axis: str,
+    name: str,
+    title: str,
+) -> str:
+    """Fill a chart's frame with its data.
+
+    Altair builds and checks each kind of chart once; building it anew for every
+    panel would take longer than drawing it.
+    """
+    spec = json.loads(_frame(kind))
+    x = spec["layer"][0]["encoding"]["x"]
+    x["scale"]["domain"], x["axis"]["title"] = list(domain), short(axis, 60)
+    spec |= {"height": height, "datasets": dict(data)}
+    return tidy(_convert(json.dumps(spec)), name=name, title=clean(title, 200))
+
+
+@lru_cache(maxsize=256)
+def _convert(spec: str) -> str:
+    """SVG of a chart; cached, since both languages and every card draw many of the same."""
+    import vl_convert
+
+    return str(vl_convert.vegalite_to_svg(spec))
+
+
+@lru_cache(maxsize=3)
+def _frame(kind: str) -> str:
+    """One kind of chart without its data, as Vega-Lite JSON. `y` is in pixels, so rows are never measured."""
+    import altair as alt
+
+    layers = {"forest": _forest_layers, "bars": _bars_layers, "curve": _curve_layers}[kind]()
+    chart = (
+        alt.layer(*layers)
+        .properties(
+            width=WIDTH,
+            height=1,
+            padding={"left": LABELS, "right": 14, "top": 6, "bottom": 38},
+            autosize=alt.AutoSizeParams(type="none"),
+        )
+        .configure_view(stroke=None)
+        .configure(background="transparent", font="sans-serif")
+    )
+    return str(chart.to_json(indent=None))
+
+
+def _named(name: str) -> Any:
+    import altair as alt
+
+    return alt.Chart(alt.NamedData(name))
+
+
+def _forest_layers() -> list[Any]:
+    import altair as alt
+
+    row, dash = _pixels(), [4, 3]
+    rows = _named("rows").encode(y=row, color=alt.Color("c:N", scale=None))
+    missing = _named("missing").encode(x=alt.value(6), y=row, text="t:N")
+    words = {"align": "left", "baseline": "middle", "fontSize": 11}
+    return [
+        _named("zero").mark_rule(color=MUTED, strokeWidth=1).encode(x=_x(alt, "v")),
+        _named("labels").mark_text(**_label_style()).encode(x=alt.value(-EDGE), y=row, text="t:N"),
+        _named("bounds").mark_rule(color=INK, strokeWidth=1.5, strokeDash=dash).encode(x="v:Q"),
+        rows.mark_rule(strokeWidth=2, strokeCap="round").encode(x="lo:Q", x2="hi"),
+        rows.mark_point(filled=True, size=90, opacity=1).encode(x="v:Q", shape=alt.Shape("s:N", scale=None)),
+        # First a halo in the page's colour: a dashed bound must not strike the words through.
+        missing.mark_text(stroke=PAPER, strokeWidth=4, fill=PAPER, **words),
+        missing.mark_text(color=MUTED, **words),
+    ]
+
+
+def _bars_layers() -> list[Any]:
+    import altair as alt
+
+    rows = _named("rows").encode(y=_pixels(), color=alt.Color("c:N", scale=None))
+    return [
+        _named("zero").mark_rule(color=MUTED, strokeWidth=1).encode(x=_x(alt, "v")),
+        _named("labels").mark_text(**_label_style()).encode(x=alt.value(-EDGE), y=_pixels(), text="t:N"),
+        rows.mark_bar(size=11, opacity=1, orient="horizontal").encode(x="v:Q", x2="z"),
+    ]
+
+
+def _curve_layers() -> list[Any]:
+    import altair as alt
+
+    scale = alt.Scale(zero=False, nice=False)
+    y = alt.Y("v:Q", scale=scale, axis=alt.Axis(title=None, tickCount=4, format="~r", **_axis_style()))
+    rows = _named("rows").encode(y=y, color=alt.Color("c:N", scale=None))
+    return [
+        rows.mark_point(filled=True, size=40, opacity=1).encode(x=_x(alt, "x", tickMinStep=1)),
+        rows.mark_line(strokeWidth=2).encode(x="x:Q"),
+    ]
+
+
+def _x(alt: Any, field: str, **more: Any) -> Any:
+    """The horizontal scale of a chart; its first layer carries it, with domain and caption filled in later."""
+    axis = alt.Axis(title="", tickCount=4, format="~r", **more, **_axis_style())
+    return alt.X(f"{field}:Q", scale=alt.Scale(domain=[0, 1], nice=False, zero=False), axis=axis)
+
+
+def _pixels() -> Any:
+    import altair as alt
+
+    return alt.Y("y:Q", scale=None, axis=None)
+
+
+def _label_style() -> dict[str, Any]:
+    """Row labels are text at the left edge, so that they are placed without being measured."""
+    return {"align": "right", "baseline": "middle", "fontSize": 12, "color": INK, "limit": 0, "clip": False}
+
+
+def _axis_style() -> dict[str, Any]:
+    return {
+        "labelColor": MUTED,
+        "labelFontSize": 11,
+        "titleColor": MUTED,
+        "titleFontSize": 11,
+        "titleFontWeight": "normal",
+        "gridColor": GRID,
+        "domain": False,
+        "ticks": False,
+        "labelLimit": 0,
+        "titleLimit": 0,
+        "labelFlush": False,
+        "labelBound": False,
+        "labelOverlap": False,
+        "labelPadding": 6,
+    }

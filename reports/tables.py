@@ -1,0 +1,85 @@
+"""The comparison of all models: one table for the page, the cards, the summary and the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from governance.measure import Measurement, NotMeasured, Outcome
+from governance.policy import Status
+from reports.blocks import Cell, Table, cell
+from reports.chapter_privacy import promise
+from reports.text import Texts, clean
+from reports.view import ModelView, View
+
+HEADLINES = ("quality.balanced_accuracy", "quality.auc")
+
+
+def comparison(view: View) -> Table:
+    """All models side by side: what a reader compares before anything else."""
+    texts = view.texts
+    levels = headlines(view)
+    reference = view.record.incumbent
+    paired = f"{levels[0]}.difference" if levels and reference else ""
+    head = [Cell(texts("table.model")), Cell(texts("table.verdict")), Cell(texts("table.rows"))]
+    head += [Cell(texts.metric(metric).title) for metric in levels]
+    if paired:
+        head.append(Cell(texts.metric(paired, reference=view.incumbent.label if view.incumbent else "").title))
+    lasts = ("quality.latency_p50", "quality.cost", "membership.auc")
+    head += [Cell(texts.metric(metric).title) for metric in lasts[:2]]
+    head += [Cell(texts("table.privacy")), Cell(texts.metric(lasts[2]).title)]
+    rows = [_comparison_row(view, model, levels, paired, lasts) for model in view.charted]
+    return Table(texts("compare.caption"), head, rows)
+
+
+def headlines(view: View) -> list[str]:
+    """The metrics that tell quality at a glance; for a task without them, its first two."""
+    usual = [metric for metric in HEADLINES if view.unit_of(metric)]
+    names = (o.metric for o in view.record.outcomes if o.metric.startswith("quality.") and not o.slice.pairs)
+    levels = (name for name in dict.fromkeys(names) if view.unit_of(name) and name.count(".") == 1)
+    return usual or list(levels)[:2]
+
+
+def _comparison_row(
+    view: View, model: ModelView, levels: Sequence[str], paired: str, lasts: Sequence[str]
+) -> list[Cell]:
+    texts, reference = view.texts, view.record.incumbent
+    row = [
+        Cell(model.label, small=clean(model.entry.title, 120), model=model),
+        Cell(texts(f"status.{model.status.value}"), small=counted(texts, model), status=model.status),
+        Cell(texts.count(model.entry.weighed_on), kind="number"),
+    ]
+    row += [_status_cell(view, view.find(metric, model.name), model) for metric in levels]
+    if paired and model.name == reference:
+        row.append(Cell(texts("compare.self"), kind="missing"))
+    elif paired:
+        row.append(_status_cell(view, view.find(paired, model.name, reference=reference), model))
+    row += [_plain_cell(view, view.find(metric, model.name)) for metric in lasts[:2]]
+    return [*row, promise(texts, model), _status_cell(view, view.find(lasts[2], model.name), model)]
+
+
+def _plain_cell(view: View, outcome: Outcome | None) -> Cell:
+    """A cost: its method stands in the chapter on quality."""
+    full = cell(view, outcome)
+    return full if isinstance(outcome, Measurement | NotMeasured) else Cell(full.text, kind=full.kind)
+
+
+def counted(texts: Texts, model: ModelView) -> str:
+    """A model's blocking controls by status, in words."""
+    return texts("counts", **{status.value: texts.count(n) for status, n in model.counts.items()})
+
+
+def _status_cell(view: View, outcome: Outcome | None, model: ModelView) -> Cell:
+    """A figure, and what the controls on it say of this model."""
+    plain = cell(view, outcome)
+    if outcome is None or isinstance(outcome, NotMeasured):
+        return Cell(plain.text, kind="missing", small=plain.small)
+    return Cell(plain.text, plain.small, "number", status=status_of(view, outcome, model))
+
+
+def status_of(view: View, outcome: Outcome, model: ModelView) -> Status | None:
+    """What the first control on this very outcome says of this model."""
+    for control in view.controls:
+        for item in control.of(model.name):
+            if item.outcome is outcome:
+                return item.finding.status
+    return None
