@@ -16,6 +16,20 @@ from governance.errors import ConfigError
 from governance.registry import nearest
 
 MAX_BYTES = 1_000_000
+_EXPECTED = {  # pydantic's error types, in words that fit "expected …, found …"
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "text (put it in quotes)",
+    "tuple_type": "a list",
+    "dict_type": "a mapping of keys",
+    "model_type": "a mapping of keys",
+    "model_attributes_type": "a mapping of keys",
+}
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -125,8 +139,9 @@ def _sentence(model: type[BaseModel], detail: Any) -> str:
     if detail["type"] == "literal_error":
         known = [name.strip("' ") for name in detail["ctx"]["expected"].replace(" or ", ",").split(",")]
         return f"{where}: no '{detail['input']}'. {nearest(str(detail['input']), known)}"
-    message = str(detail["msg"]).removeprefix("Value error, ")
-    message = message.replace("Input should be", "expected").replace("valid ", "")
+    message = str(detail["msg"]).removeprefix("Value error, ").replace("Input should be", "expected")
+    if detail["type"] in _EXPECTED:
+        message = f"expected {_EXPECTED[detail['type']]}"
     found = detail["input"]
     shown = f", found {found!r}" if isinstance(found, str | int | float | bool) and len(str(found)) < 60 else ""
     prefix = f"{where}: " if where else ""

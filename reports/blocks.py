@@ -98,6 +98,8 @@ def cell(view: View, outcome: Outcome | None, *, size: bool = False, status: Sta
     if isinstance(outcome, Fact):
         return Cell(value, small=texts.said(outcome.method) if outcome.unit is Unit.MONEY else "", kind="number")
     small = texts.interval(outcome)
+    if outcome.unit is Unit.MONEY:  # the method names the currency
+        small = f"{small}{texts('list.long')}{texts.said(outcome.method)}"
     if size:
         small = texts("small.size", interval=small, n=texts.count(outcome.n))
     return Cell(value, small=small, kind="number", status=status)

@@ -79,9 +79,8 @@ def _claims(shelf: Shelf) -> Block:
         head = [Cell(texts("table.claim")), Cell(texts("table.value"))]
         tables.append(Table(caption, head, rows))
     names = [f"privacy.{name}" for name in ("epsilon", "delta", "delta_times_n")]
-    claiming = [model for model in view.charted if model.entry.claim or view.all(names[0], model.name)]
     title = texts("privacy.claim.title")
-    facts = matrix(shelf, names, caption=texts("privacy.claim.facts"), models=claiming)
+    facts = matrix(shelf, names, caption=texts("privacy.claim.facts"))
     return Block(title=title, text=[texts("privacy.claim.text")], tables=[*tables, *present([facts])], items=items)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
-from governance.measure import Fact, Slice
+from governance.measure import Fact, NotMeasured, Slice
 from reports.blocks import Block, Cell, Chapter, Panel, Shelf, Table, generic, matrix, present
 from reports.chapter_privacy import PREFIXES
 from reports.charts import bars, curve
@@ -22,6 +22,8 @@ def explanation(shelf: Shelf) -> Chapter:
     """The chapter on the weightiest words."""
     view, texts = shelf.view, shelf.view.texts
     blocks = [block for model in view.charted if (block := _words(shelf, model))]
+    for model in view.charted:  # the row on words gives the same reason
+        shelf.take(o for o in view.all("explanation.weight", model.name) if isinstance(o, NotMeasured))
     table = matrix(shelf, ("explanation.words", "explanation.placeholders"), caption=texts("explanation.counts.title"))
     if table:
         blocks.append(Block(title=texts("explanation.counts.title"), tables=[table]))

@@ -60,7 +60,10 @@ def _comparison_row(
 def _plain_cell(view: View, outcome: Outcome | None) -> Cell:
     """A cost: its method stands in the chapter on quality."""
     full = cell(view, outcome)
-    return full if isinstance(outcome, Measurement | NotMeasured) else Cell(full.text, kind=full.kind)
+    if outcome is None or isinstance(outcome, NotMeasured):
+        return full
+    small = view.texts.interval(outcome) if isinstance(outcome, Measurement) else ""
+    return Cell(full.text, small=small, kind=full.kind)
 
 
 def counted(texts: Texts, model: ModelView) -> str:

@@ -32,7 +32,7 @@ _JOINERS = "\u200c\u200d"  # shape letters and emoji; harmless, and text looks b
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"})
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _SHARES = frozenset(
-    {"coverage", "accuracy", "accuracy_all", "balanced_accuracy", "precision", "recall"}
+    {"coverage", "accuracy", "accuracy_all", "precision", "recall"}
     | {"selection_rate", "true_positive_rate", "false_positive_rate"}
 )
 """Metrics that are shares of rows: their differences are told in percentage points."""
@@ -112,6 +112,18 @@ def _flatten(value: Mapping[Any, Any], prefix: str = "") -> list[tuple[str, str]
     return pairs
 
 
+@lru_cache(maxsize=len(LANGUAGES))
+def _patterns(language: str) -> list[tuple[re.Pattern[str], str]]:
+    """Known phrases with a `{hole}` for what varies in them."""
+    found = []
+    for key, translation in load(language).items():
+        if key.startswith("said.") and "{" in key:
+            parts = re.split(r"\{(\w+)\}", key.removeprefix("said."))
+            holes = "".join(re.escape(p) if i % 2 == 0 else f"(?P<{p}>[^;]+?)" for i, p in enumerate(parts))
+            found.append((re.compile(holes), translation))
+    return found
+
+
 class Texts:
     """Strings, numbers and dates of one language.
 
@@ -140,7 +152,13 @@ class Texts:
 
     def said(self, phrase: str) -> str:
         """A phrase that a record holds in English, in this language where it is a known one."""
-        return self._strings.get(f"said.{phrase}", phrase)
+        found = self._strings.get(f"said.{phrase}")
+        if found is not None or len(phrase) > LIMIT:
+            return phrase if found is None else found
+        for pattern, translation in _patterns(self.language):
+            if match := pattern.fullmatch(phrase):
+                return translation.format(**match.groupdict())
+        return phrase
 
     def says(self, sentences: Mapping[str, str]) -> str:
         """A policy's sentence in this language, or in English."""

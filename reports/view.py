@@ -81,6 +81,10 @@ class ControlView:
         """Whether it decides the verdict."""
         return self.control.severity == "block"
 
+    def unmet(self, model: str) -> int:
+        """How many of one model's findings do not pass."""
+        return sum(item.finding.status is not Status.PASS for item in self.of(model))
+
     def of(self, model: str) -> list[Evidence]:
         """One model's findings, worst first."""
         return [item for item in self.evidence if item.finding.model == model]

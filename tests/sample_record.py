@@ -26,7 +26,7 @@ RATES = {
     "quality.coverage": ((1.0, 1.0, 1.0, 0.965), Unit.RATE),
     "quality.accuracy": ((0.886, 0.893, 0.871, 0.466), Unit.RATE),
     "quality.accuracy_all": ((0.886, 0.893, 0.871, 0.450), Unit.RATE),
-    "quality.balanced_accuracy": ((0.841, 0.848, 0.780, 0.507), Unit.RATE),
+    "quality.balanced_accuracy": ((0.841, 0.848, 0.780, 0.507), Unit.SCORE),
     "quality.precision": ((0.951, 0.953, 0.917, 0.826), Unit.RATE),
     "quality.recall": ((0.908, 0.915, 0.926, 0.442), Unit.RATE),
     "quality.f1": ((0.929, 0.934, 0.921, 0.576), Unit.SCORE),
@@ -61,7 +61,7 @@ def quality() -> Iterator[Outcome]:
     for metric, (values, unit) in RATES.items():
         for model, value in zip(MODELS, values, strict=True):
             if value is None:
-                yield NotMeasured(metric=metric, model=model, reason="the model gives labels without scores")
+                yield NotMeasured(metric=metric, model=model, reason="gives labels without scores")
                 continue
             yield rate(metric, model, value, ROWS[model], unit=unit)
     for metric in ("accuracy", "balanced_accuracy", "auc"):
@@ -71,7 +71,7 @@ def quality() -> Iterator[Outcome]:
                 continue
             name = f"quality.{metric}.difference"
             if value is None or values[0] is None:
-                reason = "the model gives labels without scores"
+                reason = "gives labels without scores"
                 yield NotMeasured(metric=name, model=model, reference="baseline", reason=reason)
                 continue
             gap = round(value - values[0], 4)
@@ -93,7 +93,7 @@ def quality() -> Iterator[Outcome]:
                 n=ROWS[model], unit=Unit.SECONDS, method="order statistics",
             )  # fmt: skip
         if cost is None:
-            yield NotMeasured(metric="quality.cost", model=model, reason="the config states no price for this endpoint")
+            yield NotMeasured(metric="quality.cost", model=model, reason="no price stated in the config")
         else:
             yield Fact(
                 metric="quality.cost", model=model, value=cost, unit=Unit.MONEY, method="USD, from a price per hour"
@@ -119,7 +119,7 @@ def group_rates(rng: random.Random, model: str) -> Iterator[Outcome]:
             n = round(rows * share * (0.18 if metric == "false_positive_rate" else 1))
             p = min(0.99, max(0.02, middle + rng.gauss(0, 0.03)))
             if n < 10:
-                reason = f"only {n} rows: fewer than 10"
+                reason = f"{n} rows, 10 needed"
                 yield NotMeasured(metric=f"fairness.{metric}", model=model, slice=where, reason=reason)
             else:
                 yield rate(f"fairness.{metric}", model, round(p * n) / n, n, where)
@@ -172,12 +172,12 @@ def privacy() -> Iterator[Outcome]:
             metric="scrubber.false_per_100", model=None, value=1.4, low=0.9, high=2.2, level=0.95, n=1000,
             unit=Unit.COUNT, method="Poisson interval", slice=where,
         )  # fmt: skip
-    yield Fact(metric="leakage.outputs", model="closed", value=3, unit=Unit.COUNT, method="scrubber on every output")
-    yield Fact(metric="leakage.outputs_after", model="closed", value=0, unit=Unit.COUNT, method="second scrub")
+    yield rate("leakage.outputs", "closed", 0.015, 200)
+    yield rate("leakage.outputs_after", "closed", 0.0, 200)
     for model in MODELS[:3]:
-        reason = "the model answers with labels alone"
-        yield NotMeasured(metric="leakage.outputs", model=model, reason=reason)
-        yield NotMeasured(metric="leakage.outputs_after", model=model, reason=reason)
+        for metric in ("leakage.outputs", "leakage.outputs_after"):
+            method = "the model emits labels alone; every possible output (all 2 labels) was read"
+            yield Fact(metric=metric, model=model, value=0, unit=Unit.RATE, method=method)
 
 
 def explanation() -> Iterator[Outcome]:
@@ -190,7 +190,7 @@ def explanation() -> Iterator[Outcome]:
     yield Fact(metric="explanation.words", model="baseline", value=16, unit=Unit.COUNT, method="words shown")
     yield Fact(metric="explanation.placeholders", model="baseline", value=0, unit=Unit.COUNT, method="among the words")
     for model in MODELS[1:]:
-        reason = "the model has no readable weight per word"
+        reason = "no readable weights"
         yield NotMeasured(metric="explanation.words", model=model, reason=reason)
 
 
@@ -234,7 +234,8 @@ def models() -> tuple[ModelEntry, ...]:
         ),
         ModelEntry(
             name="closed", kind="openai", title="SmolLM2-135M-Instruct behind an OpenAI-compatible API",
-            source="127.0.0.1", licence="Apache-2.0", note="stands in for a vendor", weighed_on=200, remote=True,
+            source="127.0.0.1", licence="Apache-2.0", note="on loopback; stands in for a vendor's model",
+            weighed_on=200, remote=True,
             settings={"prompt": "classification.en", "temperature": 0.0, "max_tokens": 4},
             capabilities=("classify", "tokens"), sent={"rows": 200, "PERSON": 14, "EMAIL_ADDRESS": 1},
         ),
@@ -243,7 +244,7 @@ def models() -> tuple[ModelEntry, ...]:
 
 def record(extra: Iterable[Outcome] = ()) -> RunRecord:
     """The quickstart's record; `extra` outcomes stand at its end."""
-    rng = random.Random(7)  # noqa: S311 - made-up figures, not secrets
+    rng = random.Random(7)
     outcomes: list[Outcome] = [*quality()]
     for model in MODELS:
         outcomes += [*group_rates(rng, model), *gaps(rng, model)]
@@ -318,7 +319,7 @@ POLICY = Policy(
         _control("privacy.names", "The scrubber finds planted names of people.", "脱敏器能找出植入的人名。",
                  "scrubber.recall", slice={"entity": "PERSON", "language": "*"}, at_least=0.8, severity="warn"),
         _control("privacy.outputs", "No personal data is left in what a model says.", "模型输出中不残留个人信息。",
-                 "leakage.outputs_after", models=("closed",), at_most=0),
+                 "leakage.outputs_after", at_most=0.02),
         _control("explanation.leak", "No placeholder of scrubbed data drives the interpretable model.",
                  "可解释模型不依赖脱敏占位符。", "explanation.placeholders", models=("baseline",), at_most=0),
     ),

@@ -46,7 +46,7 @@ def test_every_card_compares_all_models() -> None:
     for text in cards(record()).values():
         table = text[text.index("## Open against closed") :]
         assert all(f"| {name}" in table for name in MODELS)
-        assert "† closed: stands in for a vendor" in text
+        assert "† closed: on loopback; stands in for a vendor's model" in text
 
 
 def test_privacy_statement_is_the_models_own() -> None:

@@ -108,7 +108,7 @@ def test_landmarks_and_table_headers(shown: tuple[str, Page]) -> None:
 def test_verdict_in_words_and_counts() -> None:
     text, parsed = page(record())
     assert "open-private should not launch as it is." in parsed.text
-    assert re.search(r"9\s+passed.*1\s+failed.*2\s+unproven", parsed.text, re.S)
+    assert re.search(r"10\s+passed.*1\s+failed.*2\s+unproven", parsed.text, re.S)
     assert text.count('<details class="control ') == len(POLICY.controls)
     _, chinese = page(record(), language="zh")
     assert "open-private 目前不应上线。" in chinese.text
@@ -117,7 +117,7 @@ def test_verdict_in_words_and_counts() -> None:
 
 def test_stand_in_is_labelled_wherever_a_key_or_table_names_it() -> None:
     _, parsed = page(record())
-    assert "† closed: stands in for a vendor" in parsed.text
+    assert "† closed: on loopback; stands in for a vendor's model" in parsed.text
     chips = re.findall(r"\bclosed\b(?! [†:])(?!:)", parsed.text.replace("closed †", ""))
     assert set(chips) <= {"closed"} and "closed †" in parsed.text
     assert len(re.findall(r">closed<", page(record())[0])) == 0
@@ -156,7 +156,7 @@ def test_no_outcome_goes_missing() -> None:
 def test_intersections_show_size_and_absence() -> None:
     text, parsed = page(record())
     assert re.search(r'class="number tint" style="--v:\d+%"', text)
-    assert "only 9 rows: fewer than 10" in parsed.text
+    assert "9 rows, 10 needed" in parsed.text
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
@@ -263,7 +263,7 @@ def test_every_status_has_its_headline(status: Status) -> None:
 def test_terminal_lines_put_the_candidate_first() -> None:
     lines = summarise(record(), judge(record(), POLICY), POLICY)
     assert [line.model for line in lines] == ["open-private", "baseline", "open", "closed †"]
-    assert lines[0].status is Status.FAIL and lines[0].counts == "9 pass · 1 fail · 2 unproven"
+    assert lines[0].status is Status.FAIL and lines[0].counts == "10 pass · 1 fail · 2 unproven"
     assert lines[0].figures["AUC"] == "0.913 (0.900 to 0.925)"
     assert all(line.figures.keys() == lines[0].figures.keys() for line in lines)
 

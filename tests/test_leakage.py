@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Sequence
 
@@ -77,14 +78,14 @@ def rates(outcomes: Sequence[Outcome], metric: str) -> dict[str, float]:
 
 
 def test_all_seeing_scrubber_has_full_recall_and_alarms_at_everything() -> None:
-    outcomes = PersonalData(samples=5).measure([], setting(all_seeing))
+    outcomes = PersonalData(samples=5, languages=("en", "zh")).measure([], setting(all_seeing))
     assert set(rates(outcomes, "scrubber.recall").values()) == {1.0}
     assert set(rates(outcomes, "scrubber.leak").values()) == {0.0}
     assert rates(outcomes, "scrubber.false_per_100") == {"language=en": 100.0, "language=zh": 100.0}
 
 
 def test_blind_scrubber_leaks_everything_and_says_so_for_each_entity() -> None:
-    outcomes = PersonalData(samples=5).measure([], setting(blind))
+    outcomes = PersonalData(samples=5, languages=("en", "zh")).measure([], setting(blind))
     assert set(rates(outcomes, "scrubber.recall").values()) == {0.0}
     assert set(rates(outcomes, "scrubber.recall.structured").values()) == {0.0}
     assert set(rates(outcomes, "scrubber.leak").values()) == {1.0}
@@ -92,7 +93,7 @@ def test_blind_scrubber_leaks_everything_and_says_so_for_each_entity() -> None:
 
 
 def test_value_that_keeps_one_character_counts_as_missed() -> None:
-    outcomes = PersonalData(samples=5).measure([], setting(addresses_only))
+    outcomes = PersonalData(samples=5, languages=("en", "zh")).measure([], setting(addresses_only))
     assert rates(outcomes, "scrubber.recall")["entity=EMAIL_ADDRESS, language=en"] == 0.0
 
 
@@ -168,7 +169,7 @@ def test_failing_scrubber_yields_no_figure() -> None:
         raise ScrubError("a recogniser failed")
 
     with pytest.raises(ScrubError, match="a recogniser failed"):
-        PersonalData(samples=1).measure([], setting(fail))
+        PersonalData(samples=1, languages=("en", "zh")).measure([], setting(fail))
 
 
 # -- outputs -----------------------------------------------------------------------------------
@@ -245,10 +246,17 @@ def test_the_default_policy_finds_structured_data_and_leaves_chinese_names() -> 
     def find(texts: Sequence[str]) -> list[list[Found]]:
         return [[Found(span.entity, span.start, span.end) for span in spans] for spans in scrubber.find(texts)]
 
-    outcomes = PersonalData(samples=30).measure([], setting(find))
+    outcomes = PersonalData(samples=30, languages=("en", "zh")).measure([], setting(find))
     structured = rates(outcomes, "scrubber.recall.structured")
     assert min(structured.values()) > 0.95
     recall = rates(outcomes, "scrubber.recall")
     assert recall["entity=PERSON, language=en"] > 0.8
     assert recall["entity=PERSON, language=zh"] < 0.1  # not covered, and the figure says so
     assert rates(outcomes, "scrubber.leak")["language=zh"] > 0.2
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_without_a_choice_the_sentences_speak_the_language_of_the_data(language: str) -> None:
+    outcomes = PersonalData(samples=1).measure([], dataclasses.replace(setting(blind), language=language))
+    spoken = {dict(o.slice)["language"] for o in outcomes if "language" in dict(o.slice)}
+    assert spoken == {language}

@@ -125,7 +125,7 @@ def test_unknown_language_is_named_with_the_known_ones() -> None:
     ("value", "unit", "metric", "expected"),
     [
         (0.82, Unit.RATE, "quality.accuracy", "82.0%"),
-        (-0.061, Unit.DIFFERENCE, "quality.balanced_accuracy.difference", "−6.1\u00a0pts"),
+        (-0.061, Unit.DIFFERENCE, "quality.accuracy.difference", "−6.1\u00a0pts"),
         (-0.034, Unit.DIFFERENCE, "quality.auc.difference", "−0.034"),
         (0.9132, Unit.SCORE, "quality.auc", "0.913"),
         (0.0121, Unit.SECONDS, "quality.latency_p50", "12.1\u00a0ms"),
@@ -161,6 +161,16 @@ def test_slices_read_as_words() -> None:
     assert Texts("en").slice(Slice.of(age="*", team="*")) == "between all groups of age and team"
     assert Texts("en").slice(Slice.of(age="30-39")) == "age: 30-39"
     assert Texts("zh").slice(Slice()) == "全部行"
+
+
+def test_known_phrases_of_a_record_are_told_in_chinese() -> None:
+    chinese = Texts("zh")
+    assert chinese.said("7 rows, 10 needed") == "只有 7 行，需要 10 行"
+    assert chinese.said("3 positive rows among 40, 5 needed") == "40 行中只有 3 行正类，需要 5 行"
+    assert chinese.said("cluster bootstrap, 2000 draws") == "整群自助法，2000 次抽样"
+    assert chinese.said("<b> rows, {0.__class__} needed") == "只有 <b> 行，需要 {0.__class__} 行"
+    assert chinese.said("something new") == "something new"
+    assert Texts("en").said("7 rows, 10 needed") == "7 rows, 10 needed"
 
 
 def test_unknown_metric_is_its_own_title() -> None:
