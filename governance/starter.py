@@ -66,9 +66,7 @@ def _scrub_policy() -> tuple[str, list[str]]:
     try:
         load_policy("default")
     except ConfigError:
-        return "patterns", [
-            "note: no model for names is installed: the scrub policy 'patterns' leaves names in"
-        ]
+        return "patterns", ["note: no model for names is installed: the scrub policy 'patterns' leaves names in"]
     return "default", []
 
 

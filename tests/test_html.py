@@ -125,7 +125,7 @@ def test_stand_in_is_labelled_wherever_a_key_or_table_names_it() -> None:
 
 def test_claim_stands_beside_the_attack_with_what_it_does_not_cover() -> None:
     _, parsed = page(record())
-    privacy = parsed.text[parsed.text.index("What an attack found") :]
+    privacy = parsed.text[parsed.text.index("The promise, beside what an attack found") :]
     assert "ε = 7.97" in privacy[:3000] and "0.506" in privacy[:3000]
     for line in record().model("open-private").claim.not_covered:  # type: ignore[union-attr]
         assert line in parsed.text

@@ -39,8 +39,11 @@ class Shape:
 class _Passthrough(nn.Module):
     """Stands where the embeddings were: the cached states are the embeddings now."""
 
-    def forward(self, *_: object, inputs_embeds: torch.Tensor, **__: object) -> torch.Tensor:
-        return inputs_embeds
+    def forward(self, *given: object, inputs_embeds: torch.Tensor | None = None, **_: object) -> torch.Tensor:
+        if inputs_embeds is not None:
+            return inputs_embeds
+        # DistilBERT hands them over by position, beside absent token ids.
+        return next(value for value in given if isinstance(value, torch.Tensor) and value.is_floating_point())
 
 
 class Classifier(nn.Module):
