@@ -29,10 +29,9 @@ from governance.backends.base import Answer, Backend, Capability
 from governance.config import OpenAIModel
 from governance.contenders import Contender, Ring, contender, facts_of, public_name
 from governance.dataset import ModelText, ScrubbedDataset
-from governance.errors import RecordError
 from governance.files import digest_file, digest_of, write_atomic
 from governance.measure import Outcome
-from governance.policy import Policy, Verdict, judge
+from governance.policy import Policy, Verdict, judge, load_policy
 from governance.prepare import Plan, prepare
 from governance.progress import Progress
 from governance.record import RECORD, DataEntry, Lineage, ModelEntry, RunRecord, load_record, save_record
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from governance.privacy.scrubber import Scrubber
 
 ID_DIGITS = 12
+POLICY = "policy.json"  # beside each verdict: what it was judged by
 ASKED_AT_ONCE = 64  # between two moves of the progress bar
 STORE = ".stages"
 
@@ -92,10 +92,11 @@ def conclude(record: RunRecord, policy: Policy, directory: Path, *, language: st
     inputs = [record.digest(), policy.model_dump(mode="json"), language, code_digest("reports", "governance.policy")]
     out = directory / "out" / digest_of(inputs)[:ID_DIGITS]
     if not (out / "verdict.json").exists():
-        rendered = render(record, verdict, policy, language=language)
-        # verdict.json last: a folder that has it is whole.
-        for name in sorted(rendered, key=lambda name: (name == "verdict.json", name)):
-            write_atomic(out / name, rendered[name])
+        rendered = dict(render(record, verdict, policy, language=language))
+        whole = rendered.pop("verdict.json")
+        for name, content in {**rendered, POLICY: policy.model_dump_json(indent=1).encode()}.items():
+            write_atomic(out / name, content)
+        write_atomic(out / "verdict.json", whole)  # last: a folder that has it is whole
     _point(directory / "latest", Path("out") / out.name)
     return Result(record, verdict, directory, out)
 
@@ -421,12 +422,13 @@ def _commit() -> tuple[str | None, bool | None]:
         return None, None
 
 
-def open_run(directory: Path) -> RunRecord:
-    """Read a run directory, checked against its digests; `latest` and `out` may be named too.
+def judge_again(directory: Path, policy: str | None, *, language: str) -> Result:
+    """Judge and render an existing run, by a policy or, if none is named, by the one that it was last judged by.
 
     Raises:
         RecordError: not a run directory, or damaged.
+        ConfigError: the policy can't be read.
     """
-    if not directory.exists():
-        raise RecordError(f"{directory}: no such folder; a run is runs/<audit>/<id>")
-    return load_record(directory)
+    record = load_record(directory)
+    last = directory / "latest" / POLICY
+    return conclude(record, load_policy(policy or (last if last.exists() else "launch")), directory, language=language)

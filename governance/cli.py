@@ -86,6 +86,7 @@ def main() -> None:
 LANG = click.option("--lang", type=click.Choice(["en", "zh"]), default="en", help="Language of the reports.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON on stdout.")
 RUN = click.argument("run", type=click.Path(path_type=Path))
+POLICY = click.option("--policy", help="A policy file, or a name that ships. [default: the one it was last judged by]")
 
 
 @main.command()
@@ -108,34 +109,29 @@ def audit(config: str, *, out: Path, exit_zero: bool, quiet: bool, lang: str, as
 
 @main.command()
 @RUN
-@click.option("--policy", default="launch", show_default=True, help="A policy file, or a name that ships.")
+@POLICY
 @LANG
 @JSON
 @_guarded
-def gate(run: Path, *, policy: str, lang: str, as_json: bool) -> int:
+def gate(run: Path, *, policy: str | None, lang: str, as_json: bool) -> int:
     """Judge the record of RUN again, by any policy, without running anything."""
-    from governance.audit import conclude
-    from governance.policy import load_policy
-    from governance.record import load_record
+    from governance.audit import judge_again
 
-    result = conclude(load_record(run), load_policy(policy), run, language=lang)
+    result = judge_again(run, policy, language=lang)
     _show(result, as_json=as_json)
     return result.verdict.exit_code
 
 
 @main.command()
 @RUN
-@click.option("--policy", default="launch", show_default=True, help="A policy file, or a name that ships.")
+@POLICY
 @LANG
 @_guarded
-def report(run: Path, *, policy: str, lang: str) -> int:
+def report(run: Path, *, policy: str | None, lang: str) -> int:
     """Render the reports of RUN again, for example in another language."""
-    from governance.audit import conclude
-    from governance.policy import load_policy
-    from governance.record import load_record
+    from governance.audit import judge_again
 
-    result = conclude(load_record(run), load_policy(policy), run, language=lang)
-    click.echo(str(result.out / "report.html"))
+    click.echo(str(judge_again(run, policy, language=lang).out / "report.html"))
     return 0
 
 

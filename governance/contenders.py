@@ -161,7 +161,7 @@ class Tfidf(Contender):
 
     @override
     def entry(self, weighed_on: int, facts: Mapping[str, Any]) -> ModelEntry:
-        from governance.training.tfidf import WEIGHTS
+        from governance.training.tfidf import DIGEST
 
         return ModelEntry(
             name=self.name,
@@ -175,7 +175,7 @@ class Tfidf(Contender):
             trained_parts="all of it",
             weighed_on=weighed_on,
             settings=self.config.model_dump(include={"max_features", "regularisation"}),
-            digest=digest_file(self._directory / WEIGHTS),
+            digest=(self._directory / DIGEST).read_text(encoding="ascii"),
             capabilities=tuple(facts["capabilities"]),
         )
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import zipfile
 from pathlib import Path
+from typing import Any
 
 from governance.dataset import Labels, ScrubbedDataset
-from governance.files import write_atomic
+from governance.files import canonical, write_atomic
 
 WEIGHTS = "model.skops"
+DIGEST = "digest.txt"
 # A placeholder such as [PERSON] is one token, brackets and all, so that it can't pass for the word "person".
 WORDS = r"(?u)\[[a-z_]+\]|\b\w\w+\b"
 
@@ -51,4 +55,14 @@ def train(
         pipeline.fit([text.text for text in rows.texts], labels.codes(rows.labels))
     # Plain integers: skops writes one file per numpy scalar, which takes minutes for a vocabulary.
     features.vocabulary_ = {word: int(index) for word, index in features.vocabulary_.items()}
-    write_atomic(directory / WEIGHTS, skops.io.dumps(pipeline))
+    write_atomic(directory / DIGEST, _digest(pipeline).encode())
+    write_atomic(directory / WEIGHTS, skops.io.dumps(pipeline, compression=zipfile.ZIP_DEFLATED))
+
+
+def _digest(pipeline: Any) -> str:
+    """SHA-256 over what the model computes with. The archive itself holds memory addresses and clock times."""
+    features, model = pipeline
+    hashed = hashlib.sha256(canonical({word: int(index) for word, index in features.vocabulary_.items()}))
+    for numbers in (features.idf_, model.coef_, model.intercept_, model.classes_):
+        hashed.update(numbers.tobytes())
+    return f"sha256:{hashed.hexdigest()}"
