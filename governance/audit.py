@@ -75,13 +75,22 @@ def run_audit(
     progress = progress or Progress(quiet=True)
     plan = prepare(str(source))
     directory = out / plan.config.audit / plan.identity[:ID_DIGITS]
-    if (directory / RECORD).exists():
-        progress.say(f"nothing changed: the record of {directory} stands")
-        record = load_record(directory)
-    else:
+    record = _existing(directory, progress)
+    if record is None:
         with _alone(out / plan.config.audit, progress):
-            record = _Audit(plan, directory, Store(out / plan.config.audit / STORE), progress).run()
+            # Asked again: another audit may have finished this very run while we waited for it.
+            record = (
+                _existing(directory, progress)
+                or _Audit(plan, directory, Store(out / plan.config.audit / STORE), progress).run()
+            )
     return conclude(record, plan.policy, directory, language=language)
+
+
+def _existing(directory: Path, progress: Progress) -> RunRecord | None:
+    if not (directory / RECORD).exists():
+        return None
+    progress.say(f"nothing changed: the record of {directory} stands")
+    return load_record(directory)
 
 
 def conclude(record: RunRecord, policy: Policy, directory: Path, *, language: str = "en") -> Result:
