@@ -10,6 +10,7 @@ from governance.record import load_record
 
 
 def main(runs: Path, code: int) -> None:
+    """Exit with a complaint, or print what was found."""
     [path] = runs.glob("quickstart/*/record.json")
     run = path.parent
     record = load_record(run)  # checks every file's digest

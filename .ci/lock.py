@@ -20,6 +20,7 @@ FIRST = "torch"  # installed first, pinned: another package's wider range would 
 
 
 def canonical(name: str) -> str:
+    """A name as package indexes compare it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -48,6 +49,7 @@ def closure(requirements: list[str]) -> dict[str, str]:
 
 
 def write(path: Path, versions: dict[str, str], note: str) -> None:
+    """One lock file."""
     order = sorted(versions, key=lambda name: (name != FIRST, name))
     lines = [f"# {note} Made by `make lock`; Python 3.11.", *(f"{name}=={versions[name]}" for name in order)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

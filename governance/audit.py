@@ -30,7 +30,7 @@ from governance.config import OpenAIModel
 from governance.contenders import Contender, Ring, contender, facts_of, public_name
 from governance.dataset import ModelText, ScrubbedDataset
 from governance.files import digest_file, digest_of, write_atomic
-from governance.measure import Outcome
+from governance.measure import Outcome, reading_order
 from governance.policy import Policy, Verdict, judge, load_policy
 from governance.prepare import Plan, prepare
 from governance.progress import Progress
@@ -53,6 +53,7 @@ class Result:
     """A finished audit: its evidence, its verdict, and where both are."""
 
     record: RunRecord
+    policy: Policy
     verdict: Verdict
     directory: Path
     out: Path
@@ -107,7 +108,7 @@ def conclude(record: RunRecord, policy: Policy, directory: Path, *, language: st
             write_atomic(out / name, content)
         write_atomic(out / "verdict.json", whole)  # last: a folder that has it is whole
     _point(directory / "latest", Path("out") / out.name)
-    return Result(record, verdict, directory, out)
+    return Result(record, policy, verdict, directory, out)
 
 
 def _point(link: Path, target: Path) -> None:
@@ -391,7 +392,10 @@ class _Audit:
             cluster=data.cluster,
             labels=dict(sorted(Counter((*rows.train.labels, *rows.test.labels)).items())),
             positive=self.plan.labels.positive,
-            groups={name: dict(sorted(Counter(found).items())) for name, found in values.items()},
+            groups={
+                name: {value: found.count(value) for value in sorted(set(found), key=reading_order)}
+                for name, found in values.items()
+            },
             groups_missing={name: len(rows.test) - len(found) for name, found in values.items()},
             scrubbed=rows.replaced,
             language=self.plan.config.language,

@@ -103,7 +103,7 @@ def audit(config: str, *, out: Path, exit_zero: bool, quiet: bool, lang: str, as
     from governance.progress import Progress
 
     result = run_audit(config, out=out, language=lang, progress=Progress(quiet=quiet))
-    _show(result, as_json=as_json)
+    _show(result, language=lang, as_json=as_json)
     return 0 if exit_zero else result.verdict.exit_code
 
 
@@ -118,7 +118,7 @@ def gate(run: Path, *, policy: str | None, lang: str, as_json: bool) -> int:
     from governance.audit import judge_again
 
     result = judge_again(run, policy, language=lang)
-    _show(result, as_json=as_json)
+    _show(result, language=lang, as_json=as_json)
     return result.verdict.exit_code
 
 
@@ -160,16 +160,16 @@ def schema() -> int:
     return 0
 
 
-def _show(result: Result, *, as_json: bool) -> None:
+def _show(result: Result, *, language: str, as_json: bool) -> None:
     """Every model's verdict as a table, where the reports are, and the gate's code."""
+    from governance.record import RECORD
+
     verdict, record = result.verdict, result.record
     if as_json:
         click.echo(json.dumps({**verdict.model_dump(mode="json"), "exit_code": verdict.exit_code}, ensure_ascii=False))
         return
-    from governance.summary import verdict_table
+    from reports import terminal
 
-    click.echo(verdict_table(record, verdict))
-    click.echo(f"report:  {result.out / 'report.html'}")
-    click.echo(f"cards:   {result.out / 'card'}/")
-    click.echo(f"record:  {result.directory / 'record.json'}")
-    click.echo(f"gate:    exit code {verdict.exit_code} ({verdict.status}, candidate {verdict.candidate})")
+    click.echo(terminal.render(record, verdict, result.policy, language=language) + "\n")
+    places = {"report": result.out / "report.html", "cards": result.out / "card", "record": result.directory / RECORD}
+    click.echo(terminal.whereabouts(verdict, {name: str(path) for name, path in places.items()}, language=language))

@@ -7,6 +7,7 @@ Absence is its own value, never 0.0 and never NaN, so no policy can mistake
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -60,6 +61,18 @@ class Slice:
 
 
 EVERYONE = Slice()
+
+
+def reading_order(value: str) -> tuple[bool, float, bool, str]:
+    """Sorts the values of a column as people read them: bands by their numbers, then names, then "(missing)".
+
+    >>> sorted(["60 and over", "(missing)", "30-39", "Tops", "under 30"], key=reading_order)
+    ['under 30', '30-39', '60 and over', 'Tops', '(missing)']
+    """
+    number = re.match(r"(under )?(-?\d+(?:\.\d+)?)", value)
+    if number is None:
+        return True, math.inf, value.startswith("("), value
+    return False, float(number[2]), number[1] is None, value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,16 +6,15 @@ inputs always give the same bytes, a year later too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from governance.policy import Policy, Status, Verdict
+    from governance.policy import Policy, Verdict
     from governance.record import RunRecord
 
-__all__ = ["Line", "render", "summarise"]
+__all__ = ["render"]
 
 
 def render(record: RunRecord, verdict: Verdict, policy: Policy, *, language: str = "en") -> Mapping[str, bytes]:
@@ -50,56 +49,3 @@ def render(record: RunRecord, verdict: Verdict, policy: Policy, *, language: str
         "verdict.json": judged.encode() + b"\n",
         **{f"card/{model.slug}.md": card.render(view, model) for model in view.models},
     }
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One model's verdict, for a terminal: all strings are clean and in the reader's language.
-
-    Attributes:
-        status: for colour.
-        said: the status in words.
-        counts: blocking controls by status, in words.
-        figures: title -> figure with its interval, the same titles in every line.
-    """
-
-    model: str
-    candidate: bool
-    status: Status
-    said: str
-    counts: str
-    note: str
-    figures: Mapping[str, str]
-
-
-def summarise(record: RunRecord, verdict: Verdict, policy: Policy, *, language: str = "en") -> Sequence[Line]:
-    """What a terminal shows at the end of an audit: one line per model, the candidate first.
-
-    Raises:
-        ConfigError: there is no such language.
-        RecordError: the verdict is of another record or policy.
-    """
-    from reports.tables import comparison, counted
-    from reports.text import Texts
-    from reports.view import View
-
-    texts = Texts(language)
-    view = View(record, verdict, policy, texts)
-    table = comparison(view)
-    # The first two columns, model and verdict, have fields of their own.
-    titles = [cell.text for cell in table.head[2:]]
-    return [
-        Line(
-            model=model.label,
-            candidate=model.candidate,
-            status=model.status,
-            said=texts(f"status.{model.status.value}"),
-            counts=counted(texts, model),
-            note=model.note or "",
-            figures={
-                title: texts("terminal.figure", value=cell.text, small=cell.small) if cell.small else cell.text
-                for title, cell in zip(titles, row[2:], strict=True)
-            },
-        )
-        for model, row in zip(view.charted, table.rows, strict=True)
-    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from governance.measure import ANY, Measurement, NotMeasured, Outcome, Slice
+from governance.measure import ANY, Measurement, NotMeasured, Outcome, Slice, reading_order
 from reports.blocks import Block, Cell, Chapter, Panel, Shelf, Table, axis_of, cell, generic, matrix, present, scaled
 from reports.charts import Point, forest
 from reports.text import clean, scale_of
@@ -96,7 +96,10 @@ def _column(shelf: Shelf, column: str, name: str) -> Block:
     for rate in RATES:
         metric = f"fairness.{rate}"
         found = {model.name: _by_slice(view, metric, model, (column,)) for model in view.charted}
-        slices = list(dict.fromkeys(where for outcomes in found.values() for where in outcomes))
+        slices = sorted(
+            {where for outcomes in found.values() for where in outcomes},
+            key=lambda where: reading_order(where.pairs[0][1]),
+        )
         if not slices:
             continue
         for outcomes in found.values():
@@ -193,8 +196,8 @@ def _crossings(shelf: Shelf, pair: tuple[str, str]) -> list[Block]:
 def _heat(view: View, found: dict[Slice, Outcome], caption: str, pair: tuple[str, str]) -> Table:
     values = [outcome.value for outcome in found.values() if isinstance(outcome, Measurement)]
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
-    down = list(dict.fromkeys(where.pairs[0][1] for where in found))
-    across = list(dict.fromkeys(where.pairs[1][1] for where in found))
+    down = sorted({where.pairs[0][1] for where in found}, key=reading_order)
+    across = sorted({where.pairs[1][1] for where in found}, key=reading_order)
     by_pair = {(where.pairs[0][1], where.pairs[1][1]): outcome for where, outcome in found.items()}
 
     def shaded(outcome: Outcome | None) -> Cell:

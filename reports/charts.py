@@ -124,7 +124,8 @@ def bars(words: Sequence[tuple[str, float, int]], *, name: str, title: str, axis
         for place, (_, weight, mark) in enumerate(words)
     ]
     data = {"labels": _labels([word for word, _, _ in words], step), "zero": [{"v": 0.0}], "rows": rows}
-    return _draw("bars", data, height=step * len(words), domain=(-high, high), axis=axis, name=name, title=title)
+    low = -high if any(weight < 0 for _, weight, _ in words) else 0.0
+    return _draw("bars", data, height=step * len(words), domain=(low, high), axis=axis, name=name, title=title)
 
 
 def curve(points: Sequence[tuple[float, float]], *, mark: int, name: str, title: str, axis: str) -> str:

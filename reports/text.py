@@ -8,6 +8,7 @@ it one short, visible line before any renderer escapes it for its own format.
 from __future__ import annotations
 
 import importlib.resources
+import math
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -270,6 +271,8 @@ class Texts:
 def _plain(value: float, unit: Unit) -> str:
     if unit is Unit.NATS:
         return f"{value:.2f}"
+    if unit is Unit.MONEY and 0 < abs(value) < 0.001:  # people read prices in decimals, not in powers of ten
+        return f"{value:.{1 - math.floor(math.log10(abs(value)))}f}"
     return f"{value:.3f}" if unit is Unit.SCORE else f"{value:.3g}"
 
 

@@ -21,7 +21,7 @@ from governance.backends.api import Direction, OpenAIBackend
 from governance.backends.base import Answer, Backend, Capability
 from governance.backends.cache import AnswerCache
 from governance.backends.prompts import Prompt
-from governance.dataset import Labels, ModelText, ScrubbedText, SyntheticText
+from governance.dataset import Labels, ModelText, ScrubbedText
 from governance.errors import BackendError, ConfigError, MissingExtra, ScrubError
 from tests.fakeserver import SOON, Play, closed_port, fake_server
 

@@ -16,7 +16,7 @@ from governance.errors import ConfigError, RecordError
 from governance.measure import Fact, Measurement, NotMeasured, Slice, Unit
 from governance.policy import Policy, Status, judge
 from governance.record import RunRecord, save_record
-from reports import render, summarise
+from reports import render
 from reports.chapter_rest import VERIFY
 from tests.sample_record import POLICY, record
 
@@ -258,14 +258,6 @@ def test_every_status_has_its_headline(status: Status) -> None:
         Status.UNPROVEN: "open-private is not yet proven fit to launch.",
     }
     assert [headline[one] in parsed.text for one in Status] == [one is status for one in Status]
-
-
-def test_terminal_lines_put_the_candidate_first() -> None:
-    lines = summarise(record(), judge(record(), POLICY), POLICY)
-    assert [line.model for line in lines] == ["open-private", "baseline", "open", "closed †"]
-    assert lines[0].status is Status.FAIL and lines[0].counts == "10 pass · 1 fail · 2 unproven"
-    assert lines[0].figures["AUC"] == "0.913 (0.900 to 0.925)"
-    assert all(line.figures.keys() == lines[0].figures.keys() for line in lines)
 
 
 def test_what_the_report_tells_an_auditor_to_run_works(tmp_path: Path) -> None:

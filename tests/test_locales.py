@@ -16,6 +16,7 @@ from reports.text import LANGUAGES, Texts, clean, load
 ROOT = Path(__file__).parent.parent / "reports"
 # Keys that code puts together: a stem, and everything that may follow it.
 COMPOSED = {
+    "terminal.": ["report", "cards", "record"],
     "status.": [*(status.value for status in Status), "none"],
     "tally.": [status.value for status in Status],
     "verdict.headline.": [status.value for status in Status],
