@@ -31,6 +31,7 @@ from governance.contenders import Contender, Ring, contender, facts_of, public_n
 from governance.dataset import ModelText, ScrubbedDataset
 from governance.files import digest_file, digest_of, write_atomic
 from governance.measure import Outcome, reading_order
+from governance.offline import stay_home
 from governance.policy import Policy, Verdict, judge, load_policy
 from governance.prepare import Plan, prepare
 from governance.progress import Progress
@@ -70,9 +71,12 @@ def run_audit(
         language: of the reports, "en" or "zh".
         progress: where to say what is being done; absent: nowhere.
 
+    Sets environment variables that keep this process's libraries offline (`governance.offline`).
+
     Raises:
         SteelyardError: what the user can mend; the message says how.
     """
+    stay_home()
     progress = progress or Progress(quiet=True)
     plan = prepare(str(source))
     directory = out / plan.config.audit / plan.identity[:ID_DIGITS]

@@ -17,15 +17,6 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 BUG = 4
-# Libraries that would otherwise phone home, fetch files or draw bars; set before any of them is imported.
-QUIET = {
-    "HF_HUB_OFFLINE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "DO_NOT_TRACK": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-    "RAY_USAGE_STATS_ENABLED": "0",
-}
 
 
 def _guarded(command: Callable[..., int]) -> Callable[..., NoReturn]:
@@ -34,9 +25,9 @@ def _guarded(command: Callable[..., int]) -> Callable[..., NoReturn]:
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> NoReturn:
         from governance.errors import SteelyardError
+        from governance.offline import stay_home
 
-        for name, value in QUIET.items():
-            os.environ.setdefault(name, value)
+        stay_home()
         try:
             code = command(*args, **kwargs)
         except SteelyardError as error:

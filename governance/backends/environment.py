@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from governance.offline import SWITCHES
+
 _INHERITED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "SYSTEMROOT")
 
 
@@ -22,13 +24,8 @@ def child_environment(*, home: Path, threads: int) -> dict[str, str]:
     return {name: os.environ[name] for name in _INHERITED if name in os.environ} | {
         "HOME": str(home),
         "HF_HOME": str(home),
-        "HF_HUB_OFFLINE": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
-        "HF_HUB_DISABLE_UPDATE_CHECK": "1",  # the command asks the package index for news otherwise
-        "DO_NOT_TRACK": "1",
         "NO_PROXY": "*",
-        "TOKENIZERS_PARALLELISM": "false",
+        **SWITCHES,
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
         "OPENBLAS_NUM_THREADS": str(threads),
