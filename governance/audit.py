@@ -10,10 +10,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import itertools
 import json
 import os
-import platform
-import subprocess
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,15 +27,16 @@ from evaluators.base import HELD_OUT, Found, Predictions, Probe, Setting, Subjec
 from governance.answers import load_answers, save_answers
 from governance.backends.base import Answer, Backend, Capability
 from governance.config import OpenAIModel
-from governance.contenders import Contender, Ring, contender, facts_of, public_name
+from governance.contenders import Contender, Ring, contender, facts_of
 from governance.dataset import ModelText, ScrubbedDataset
+from governance.describe import data_entry, lineage
 from governance.files import digest_file, digest_of, write_atomic
-from governance.measure import Outcome, reading_order
+from governance.measure import Outcome
 from governance.offline import stay_home
 from governance.policy import Policy, Verdict, judge, load_policy
 from governance.prepare import Plan, prepare
 from governance.progress import Progress
-from governance.record import RECORD, DataEntry, Lineage, ModelEntry, RunRecord, load_record, save_record
+from governance.record import RECORD, ModelEntry, RunRecord, load_record, save_record
 from governance.store import Store, code_digest, versions
 
 if TYPE_CHECKING:
@@ -61,7 +62,12 @@ class Result:
 
 
 def run_audit(
-    source: str | Path, *, out: Path = Path("runs"), language: str = "en", progress: Progress | None = None
+    source: str | Path,
+    *,
+    out: Path = Path("runs"),
+    language: str = "en",
+    again: bool = False,
+    progress: Progress | None = None,
 ) -> Result:
     """Run (or resume) the audit in a config, judge it and write the reports.
 
@@ -69,6 +75,8 @@ def run_audit(
         source: path of a config, or the name of one that ships ("quickstart").
         out: folder of all runs.
         language: of the reports, "en" or "zh".
+        again: make a new record even if nothing changed, for example to ask failed rows again;
+            finished stages and answers that were paid for are used.
         progress: where to say what is being done; absent: nowhere.
 
     Sets environment variables that keep this process's libraries offline (`governance.offline`).
@@ -79,7 +87,7 @@ def run_audit(
     stay_home()
     progress = progress or Progress(quiet=True)
     plan = prepare(str(source))
-    directory = out / plan.config.audit / plan.identity[:ID_DIGITS]
+    directory = _directory(out / plan.config.audit, plan.identity[:ID_DIGITS], again=again)
     record = _existing(directory, progress)
     if record is None:
         with _alone(out / plan.config.audit, progress):
@@ -89,6 +97,18 @@ def run_audit(
                 or _Audit(plan, directory, Store(out / plan.config.audit / STORE), progress).run()
             )
     return conclude(record, plan.policy, directory, language=language)
+
+
+def _directory(folder: Path, identity: str, *, again: bool) -> Path:
+    """Where a run of this identity is or goes: its latest record's folder, or, for a new record, the next one."""
+    tries = itertools.chain([identity], (f"{identity}-{number}" for number in itertools.count(2)))
+    latest = folder / next(tries)
+    while (latest / RECORD).exists():
+        following = folder / next(tries)
+        if not again and not (following / RECORD).exists():
+            break
+        latest = following
+    return latest
 
 
 def _existing(directory: Path, progress: Progress) -> RunRecord | None:
@@ -293,6 +313,8 @@ class _Audit:
         finished = self.store.path("answers", inputs)
         if finished.exists():
             return finished
+        # Answers with failed rows are for this record alone: a later audit asks those rows again.
+        incomplete = finished.with_name(finished.name + ".incomplete")
         backend = one.open()
         try:
             asked = [probe for probe in asked if probe.needs <= backend.capabilities]
@@ -304,7 +326,14 @@ class _Audit:
                 write_atomic(working / "facts.json", json.dumps(facts_of(backend)).encode())
         finally:
             backend.close()
-        return finished
+        failed = sum(answer.failure is not None for _, answers in sets.values() for answer in answers)
+        if not failed:
+            return finished
+        self.progress.say(
+            f"  {one.name}: {failed} of {total} rows have no usable answer; they are counted, not dropped"
+        )
+        shutil.rmtree(incomplete, ignore_errors=True)
+        return finished.rename(incomplete)
 
     def _ask(self, backend: Backend, texts: Sequence[ModelText]) -> list[Answer]:
         answers: list[Answer] = []
@@ -369,74 +398,15 @@ class _Audit:
             question=config.question,
             candidate=config.candidate,
             incumbent=config.incumbent,
-            data=self._data_entry(rows),
+            data=data_entry(self.plan, rows.train, rows.test, replaced=rows.replaced, duplicates=rows.duplicates),
             models=tuple(entries),
             outcomes=outcomes,
-            lineage=self._lineage(),
+            lineage=lineage(self.plan),
             files=files,
             seconds=self.progress.seconds,
         )
         save_record(record, self.directory)
         return record
-
-    def _data_entry(self, rows: _Rows) -> DataEntry:
-        data, dataset = self.plan.config.data, self.plan.dataset
-        values = {name: [v for v in column if v is not None] for name, column in rows.test.groups.items()}
-        return DataEntry(
-            name=data.name or Path(data.path).name,
-            source=public_name(data.path),
-            digest=self.plan.digests["data"],
-            rows_read=dataset.read,
-            rows_empty=dataset.empty,
-            rows_duplicate=rows.duplicates,
-            rows_used=len(rows.train) + len(rows.test),
-            rows_train=len(rows.train),
-            rows_test=len(rows.test),
-            clusters_test=len(np.unique(rows.test.clusters)),
-            cluster=data.cluster,
-            labels=dict(sorted(Counter((*rows.train.labels, *rows.test.labels)).items())),
-            positive=self.plan.labels.positive,
-            groups={
-                name: {value: found.count(value) for value in sorted(set(found), key=reading_order)}
-                for name, found in values.items()
-            },
-            groups_missing={name: len(rows.test) - len(found) for name, found in values.items()},
-            scrubbed=rows.replaced,
-            language=self.plan.config.language,
-            licence=data.licence,
-        )
-
-    def _lineage(self) -> Lineage:
-        digests = self.plan.digests
-        commit, dirty = _commit()
-        installed = digests["versions"]
-        return Lineage(
-            plan=self.plan.identity,
-            config=digest_of(digests["config"]),
-            policy=digests["scrub"],
-            code=f"steelyard {installed.get('steelyard', 'unknown')}{f', commit {commit}' if commit else ''}",
-            dirty=dirty,
-            versions={"python": platform.python_version(), **installed},
-            hardware=f"{platform.machine()}, {os.cpu_count()} cores",
-            seed=self.plan.config.seed,
-            prompts=digests["prompts"],
-        )
-
-
-def _commit() -> tuple[str | None, bool | None]:
-    """The commit that this code was run from and whether files differ from it; (None, None) outside a checkout."""
-    here = Path(__file__).parent.parent
-    if not (here / ".git").exists():
-        return None, None
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    try:
-        return git("rev-parse", "--short=12", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
-    except (OSError, subprocess.CalledProcessError):
-        return None, None
 
 
 def judge_again(directory: Path, policy: str | None, *, language: str) -> Result:

@@ -84,16 +84,17 @@ POLICY = click.option("--policy", help="A policy file, or a name that ships. [de
 @click.argument("config")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of runs.")
 @click.option("--exit-zero", is_flag=True, help="Exit 0 whenever the audit completed, whatever its verdict.")
+@click.option("--again", is_flag=True, help="Make a new record although nothing changed: asks failed rows again.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 @LANG
 @JSON
 @_guarded
-def audit(config: str, *, out: Path, exit_zero: bool, quiet: bool, lang: str, as_json: bool) -> int:
+def audit(config: str, *, out: Path, exit_zero: bool, again: bool, quiet: bool, lang: str, as_json: bool) -> int:
     """Run the audit in CONFIG (a path, or a name that ships such as "quickstart"); resume it if it was cut off."""
     from governance.audit import run_audit
     from governance.progress import Progress
 
-    result = run_audit(config, out=out, language=lang, progress=Progress(quiet=quiet))
+    result = run_audit(config, out=out, language=lang, again=again, progress=Progress(quiet=quiet))
     _show(result, language=lang, as_json=as_json)
     return 0 if exit_zero else result.verdict.exit_code
 

@@ -34,9 +34,3 @@ class BackendError(SteelyardError):
 
 class RecordError(SteelyardError):
     """A run directory that is missing, damaged, or of a schema this version doesn't read."""
-
-
-class IncompleteError(SteelyardError):
-    """The audit stopped before it was complete; running it again resumes it."""
-
-    exit_code = 3

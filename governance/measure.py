@@ -17,7 +17,7 @@ ANY = "*"
 
 
 class Unit(StrEnum):
-    """What a number counts; decides how it is printed and which figures are timings."""
+    """What a number counts; decides how it is printed."""
 
     RATE = "rate"  # a share in [0, 1]
     DIFFERENCE = "difference"  # of two rates or scores, in [-1, 1]
@@ -29,10 +29,6 @@ class Unit(StrEnum):
     NATS = "nats"  # epsilon
     PROBABILITY = "probability"  # delta
     WEIGHT = "weight"  # a coefficient; log-odds per unit
-
-
-TIMINGS = frozenset({Unit.SECONDS, Unit.MONEY})
-"""Units whose values depend on the clock, so differ between two runs of the same audit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +146,3 @@ class NotMeasured:
 
 
 Outcome: TypeAlias = Measurement | Fact | NotMeasured
-
-
-def is_timing(outcome: Outcome) -> bool:
-    """Whether two runs of the same audit may differ in this outcome."""
-    return not isinstance(outcome, NotMeasured) and outcome.unit in TIMINGS

@@ -109,7 +109,7 @@ def prepare(source: str) -> Plan:
         "config": config.model_dump(mode="json", exclude={"policy", "title"}),
         "data": digest_source(file),
         "bases": {name: _digest_base(base) for name, base in sorted(bases.items())},
-        "scrub": digest_of(scrub.model_dump(mode="json")),
+        "scrub": scrub.fingerprint(),
         "prompts": {name: prompt.digest() for name, prompt in sorted(bound.items())},
         "code": code_digest("governance", "evaluators", "configs"),
         "versions": dict(versions(*LIBRARIES)),

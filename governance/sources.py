@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 PACKAGE = "package:"
 BLOCK = 16 << 20  # bytes that Arrow parses at once: the longest row it can read
 MAX_CLASSES = 50
+MAX_GROUPS = 100
+ABSENT = frozenset({"", "na", "n/a", "nan", "none", "null", "-"})  # where a number should be
 MIN_PER_CLASS = 4  # two on each side of the split
 
 
@@ -183,8 +185,10 @@ def read_dataset(
         raise DataError(f"{path}: no row has both a text (column '{roles.text}') and a label ('{roles.label}')")
     groups = {name: _group(path, table, name, bands, keep) for name in roles.groups}
     if roles.cluster:
-        values = [str(value) for value in table[roles.cluster].to_pylist()]
-        clusters = np.unique([values[i] for i in keep], return_inverse=True)[1].astype(np.int64)
+        # A row without a cluster stands alone: the row number can't collide, being of another type.
+        values = [_label(value) or row for row, value in enumerate(table[roles.cluster].to_pylist())]
+        codes = {value: code for code, value in enumerate(dict.fromkeys(values[i] for i in keep))}
+        clusters = np.array([codes[values[i]] for i in keep], dtype=np.int64)
     else:
         clusters = np.arange(len(keep), dtype=np.int64)
     return Dataset(
@@ -262,6 +266,11 @@ def _group(
         raise DataError(f"{path}: data.bands.{name}.column: expected numbers in column '{column}'") from None
     if all(value is None for value in made):
         raise DataError(f"{path}: data.groups: sensitive column '{name}' has no value in any row; remove it or fill it")
+    if len(set(made)) > MAX_GROUPS:
+        raise DataError(
+            f"{path}: data.groups: column '{name}' has {len(set(made))} values, at most {MAX_GROUPS} make groups; "
+            "is it an identifier (data.cluster) or a number (data.bands)?"
+        )
     return tuple(made)
 
 
@@ -271,7 +280,7 @@ def _band(value: Any, edges: Sequence[float]) -> str | None:
     >>> [_band(v, [30, 40]) for v in (18, 30, 39, 40, None)]
     ['under 30', '30-39', '30-39', '40 and over', None]
     """
-    if value is None or value == "":
+    if value is None or (isinstance(value, str) and value.strip().casefold() in ABSENT):
         return None
     number = float(value)
     if math.isnan(number):
@@ -335,7 +344,11 @@ def _open(path: Path) -> tuple[list[str], Any]:
             raise DataError(f"{path}: a column name stands twice in the header")
 
         def load(columns: list[str]) -> pa.Table:
-            convert = pa.csv.ConvertOptions(include_columns=columns, strings_can_be_null=True)
+            # As text, all of it: "007", "NA" and "1.0" are what somebody wrote, not what Arrow makes of them.
+            types = dict.fromkeys(columns, pa.string())
+            convert = pa.csv.ConvertOptions(
+                include_columns=columns, column_types=types, strings_can_be_null=True, null_values=[""]
+            )
             return pa.csv.read_csv(path, read_options=blocks, parse_options=parse, convert_options=convert)
 
         return names, load

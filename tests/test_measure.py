@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, TypeAdapter, ValidationError
 
-from governance.measure import Fact, Measurement, NotMeasured, Outcome, Slice, Unit, is_timing
+from governance.measure import Fact, Measurement, NotMeasured, Outcome, Slice, Unit
 
 
 def measurement(**changes: object) -> Measurement:
@@ -51,13 +51,6 @@ def test_absence_needs_a_reason() -> None:
 @given(st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=4))
 def test_a_slice_does_not_depend_on_order(columns: dict[str, str]) -> None:
     assert Slice.of(columns) == Slice.of(dict(reversed(columns.items())))
-
-
-def test_only_the_clock_makes_a_timing() -> None:
-    assert is_timing(measurement(unit=Unit.SECONDS))
-    assert is_timing(measurement(unit=Unit.MONEY))
-    assert not is_timing(measurement())
-    assert not is_timing(NotMeasured(metric="quality.latency_p95", reason="no rows"))
 
 
 def test_outcomes_survive_json_and_unknown_keys_do_not() -> None:

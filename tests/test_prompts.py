@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from governance.backends.prompts import Prompt, default_name, normalise, shipped
+from governance.backends.prompts import FOLDER, Prompt, normalise
+from governance.configfile import shipped
 from governance.dataset import Labels, ModelText, ScrubbedText, SyntheticText
 from governance.errors import ConfigError
 
@@ -14,7 +15,7 @@ FLAG = Labels(("0", "1"), positive="1")
 TOPICS = Labels(("Delivery", "Returns", "C++."), positive=None)
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", shipped(FOLDER))
 def test_every_shipped_prompt_loads_under_its_own_name_and_fits_its_labels(name: str) -> None:
     prompt = Prompt.load(name)
     assert prompt.name == name
@@ -119,11 +120,6 @@ def test_the_digest_changes_with_any_word_and_with_the_labels() -> None:
     assert len(digests) == 5
     assert prompt.bind(FLAG).digest() == Prompt.load("recommend.en.v1").bind(FLAG).digest()
     assert prompt.bind(FLAG).digest().startswith("sha256:")
-
-
-def test_defaults_are_the_newest_version_or_the_general_prompt() -> None:
-    assert default_name("recommend", "zh") == "recommend.zh.v1"
-    assert default_name("recommend.", "en") == default_name("fraud", "en") == "classify.en.v1"
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,29 @@ def test_every_format_gives_the_same_rows(tmp_path: Path, name: str) -> None:
     assert (data.read, data.empty) == (20, 0)
 
 
+def test_a_csv_is_read_as_what_somebody_wrote(tmp_path: Path) -> None:
+    lines = "".join(f'"NA, {i}\nnull",{"007" if i % 2 else "True"},{"" if i % 2 else "c1"}\n' for i in range(20))
+    (tmp_path / "d.csv").write_text("text,label,shop\n" + lines)
+    data = read_dataset(tmp_path / "d.csv", Roles("text", "label", cluster="shop"))
+    assert data.raw_texts(np.array([3])) == ["NA, 3\nnull"]
+    assert set(data.labels) == {"007", "True"}
+    assert len(set(data.clusters)) == 11  # ten rows without a cluster stand alone
+
+
+def test_a_band_reads_the_usual_words_for_nothing_as_missing(tmp_path: Path) -> None:
+    ages = ["NA", "", "none", "25", "35.5"] * 4
+    rows = "".join(f"t{i},{i % 2},{age}\n" for i, age in enumerate(ages))
+    (tmp_path / "d.csv").write_text("text,label,age\n" + rows)
+    data = read_dataset(tmp_path / "d.csv", Roles("text", "label", ("band",)), bands={"band": ("age", [30])})
+    assert data.groups["band"][:5] == (None, None, None, "under 30", "30 and over")
+
+
+def test_an_identifier_makes_no_groups(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.parquet", [{"text": f"t{i}", "label": i % 2, "who": f"p{i}"} for i in range(200)])
+    with pytest.raises(DataError, match=r"column 'who' has 200 values, at most 100 make groups; is it an identifier"):
+        read_dataset(path, Roles("text", "label", ("who",)))
+
+
 def test_rows_without_text_or_label_are_dropped_and_counted(tmp_path: Path) -> None:
     rows = [*ROWS, {**ROWS[0], "text": "  "}, {**ROWS[0], "label": None}, {**ROWS[0], "text": None}]
     data = read_dataset(write(tmp_path / "d.parquet", rows), ROLES)

@@ -12,7 +12,6 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -191,20 +190,3 @@ def _index(answers: Mapping[str, Sequence[str]]) -> dict[str, str]:
             if index.setdefault(key, label) != label:
                 raise ValueError(f"answers: {index[key]!r} and {label!r} share an accepted answer")
     return index
-
-
-def shipped() -> Sequence[str]:
-    """Names of the prompts that ship with the package."""
-    return configfile.shipped(FOLDER)
-
-
-def default_name(task: str, language: str) -> str:
-    """The newest shipped prompt for a task in a language; "classify" stands in for tasks without their own."""
-    pattern = re.compile(rf"{re.escape(task)}\.{re.escape(language)}\.v(\d+)")
-    versions = [int(match[1]) for match in map(pattern.fullmatch, shipped()) if match]
-    return f"{task}.{language}.v{max(versions)}" if versions else f"classify.{language}.v1"
-
-
-def path_of(name: str) -> Path:
-    """Where a shipped prompt lies, for people who want to start from one."""
-    return configfile.find(FOLDER, name)

@@ -1,0 +1,100 @@
+"""What every model of a config is given, and what it must do to be weighed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from governance.backends.base import Backend
+from governance.backends.prompts import Prompt
+from governance.claims import PrivacyClaim
+from governance.dataset import Labels, ScrubbedDataset
+from governance.progress import Progress
+from governance.record import ModelEntry
+from governance.store import Store
+
+Gate = Callable[[str, Literal["prompt", "output"]], tuple[str, dict[str, int]]]
+"""Scrubs one text on its way out or back: its scrubbed form and counts by entity."""
+
+
+@dataclass(frozen=True)
+class Ring:
+    """What every contender is given.
+
+    Attributes:
+        store: where stages are kept.
+        train: scrubbed training rows.
+        rows_digest: identity of the scrubbed data and its split.
+        labels: the task's classes.
+        language: of the data.
+        seed: of everything random that may be seeded.
+        base: model name -> folder or file of pretrained weights, and its digest.
+        prompts: model name -> its prompt.
+        gate: scrubs prompts and answers.
+        progress: where to say what is being done.
+    """
+
+    store: Store
+    train: ScrubbedDataset
+    rows_digest: str
+    labels: Labels
+    language: str
+    seed: int
+    base: Mapping[str, tuple[Path, str]]
+    prompts: Mapping[str, Prompt]
+    gate: Gate
+    progress: Progress
+
+
+class Contender(ABC):
+    """A model of the config. `open` may take minutes the first time; `entry` is asked after it was weighed."""
+
+    trained = True
+
+    def __init__(self, name: str, ring: Ring) -> None:
+        self.name = name
+        self.ring = ring
+
+    @property
+    def claim(self) -> PrivacyClaim | None:
+        """Its privacy claim, if it was trained privately; asked after training."""
+        return None
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Train it, if this audit trains it and hasn't yet."""
+
+    @abstractmethod
+    def identity(self) -> Mapping[str, object]:
+        """What its answers depend on, besides the texts."""
+
+    @abstractmethod
+    def open(self) -> Backend:
+        """A backend that answers; the caller closes it."""
+
+    @abstractmethod
+    def entry(self, weighed_on: int, facts: Mapping[str, Any]) -> ModelEntry:
+        """Its entry in the record.
+
+        Args:
+            weighed_on: held-out rows that it was asked.
+            facts: what `facts_of` said when it was asked.
+        """
+
+
+def facts_of(backend: Backend) -> dict[str, Any]:
+    """What only a backend that has just answered knows; kept beside its answers."""
+    return {
+        "capabilities": sorted(backend.capabilities),
+        "sent": dict(getattr(backend, "sent", {})),
+        "reported_model": getattr(backend, "reported_model", None),
+    }
+
+
+def public_name(source: str) -> str:
+    """A model's or a file's source as a record may show it: no folder of this machine."""
+    path = Path(source)
+    return path.name if path.is_absolute() or ".." in path.parts else source
