@@ -254,6 +254,7 @@ class _Audit:
                 sealed.take(np.arange(len(split.train))).save(working / "train.parquet")
                 sealed.take(np.arange(len(split.train), len(index))).save(working / "test.parquet")
                 write_atomic(working / "replaced.json", json.dumps(replaced, sort_keys=True).encode())
+                shutil.rmtree(working / "shards")
         return _Rows(
             train=ScrubbedDataset.load(finished / "train.parquet"),
             test=ScrubbedDataset.load(finished / "test.parquet"),
@@ -306,6 +307,7 @@ class _Audit:
         inputs = {
             "model": one.identity(),
             "rows": [text.text for text in setting.test.take(held_out).texts],
+            "labels": [setting.test.labels[i] for i in held_out],
             "probes": {probe.name: [text.text for text in probe.texts] for probe in asked},
             "scrub": self.plan.digests["scrub"],
             "code": code_digest("governance.answers", "governance.backends.base"),

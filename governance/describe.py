@@ -53,6 +53,7 @@ def data_entry(
         },
         groups_missing={name: len(test) - len(found) for name, found in values.items()},
         scrubbed=replaced,
+        not_scrubbed=plan.scrub.not_covered[plan.config.language],
         language=plan.config.language,
         licence=data.licence,
     )

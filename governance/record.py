@@ -70,6 +70,7 @@ class DataEntry(_Frozen):
     groups: Mapping[str, Mapping[str, int]] = Field(default_factory=dict)  # column -> value -> held-out rows
     groups_missing: Mapping[str, int] = Field(default_factory=dict)  # column -> held-out rows without a value
     scrubbed: Mapping[str, int] = Field(default_factory=dict)  # entity -> pieces replaced
+    not_scrubbed: tuple[str, ...] = ()  # what the scrub policy does not look for, in words
     language: str = "en"
     licence: str | None = None
 

@@ -138,6 +138,9 @@ def _scrubber(shelf: Shelf) -> list[Block]:
     title = texts("privacy.scrubber.title")
     head = [Cell(texts(f"table.{name}")) for name in ("metric", "slice", "value")]
     says = [texts("privacy.scrubber.text")]
+    if view.record.data.not_scrubbed:
+        gaps = texts("list.long").join(clean(texts.said(gap)) for gap in view.record.data.not_scrubbed)
+        says.append(texts("privacy.scrubber.gaps", gaps=gaps))
     return [Block(title, says, panels=panels, tables=[Table(title, head, rows)], folded=texts("fold.table"))]
 
 

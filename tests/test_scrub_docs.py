@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import governance
+from governance.privacy.policy import ENTITIES, load_policy
 
 ROOT = Path(governance.__file__).parents[1]
 
@@ -25,3 +26,13 @@ def test_first_command_prints_the_recall_that_the_page_states() -> None:
     for language in ("en", "zh"):
         assert f" {figures[f'scrubber.leak language={language}']} [" in page
         assert figures[f"scrubber.recall.structured language={language}"] == "1.000"
+
+
+def test_every_gap_can_be_told_in_chinese() -> None:
+    """Reports print what a policy does not look for; a phrase without a translation would stay in English."""
+    from reports.text import Texts
+
+    policies = [load_policy(name) for name in ("default", "patterns")]
+    phrases = {phrase for policy in policies for gaps in policy.not_covered.values() for phrase in gaps}
+    assert phrases >= {"names of people", "addresses in Chinese"}
+    assert [phrase for phrase in sorted(phrases | set(ENTITIES.values())) if Texts("zh").said(phrase) == phrase] == []
