@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evaluators.base import HELD_OUT, Found, Predictions, Probe, Setting, Subject
+from governance.backends.base import Capability
 from governance.errors import ConfigError
 from governance.measure import EVERYONE, Fact, Measurement, NotMeasured, Outcome, Slice, Unit
 from governance.privacy.planting import Planted, plant, read_sentences, shop_texts
@@ -147,16 +148,17 @@ def _rate(metric: str, hits: int, n: int, level: float, slice_: Slice, method: s
 
 def _outputs(subject: Subject, setting: Setting) -> list[Outcome]:
     answers = subject.answers[HELD_OUT]
-    if answers.outputs is None:
+    if Capability.TOKENS not in subject.capabilities:  # it writes no text of its own
         return _closed_set(subject, setting)
-    said = np.array([output is not None for output in answers.outputs], dtype=bool)
+    outputs = answers.outputs or (None,) * len(answers)
+    said = np.array([output is not None for output in outputs], dtype=bool)
     if not said.any():
         reason = "the model said nothing on any held-out row"
         return [
             NotMeasured(metric=metric, model=subject.name, reason=reason)
             for metric in ("leakage.outputs", "leakage.outputs_after")
         ]
-    left = setting.find_personal([output for output in answers.outputs if output is not None])
+    left = setting.find_personal([output for output in outputs if output is not None])
     return [
         _share(
             "leakage.outputs",

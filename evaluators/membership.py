@@ -17,7 +17,7 @@ from evaluators.base import HELD_OUT, Predictions, Probe, Setting, Subject
 from governance.backends.base import Capability
 from governance.dataset import ScrubbedDataset
 from governance.measure import Measurement, NotMeasured, Outcome, Unit
-from governance.statistics.bootstrap import DRAWS, ClusterBootstrap, Ranking, percentile_interval
+from governance.statistics.bootstrap import DRAWS, LEAST_DRAWS, ClusterBootstrap, Ranking, percentile_interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,6 +47,8 @@ class LossThreshold:
     def __post_init__(self) -> None:
         if self.rows < 1:
             raise ValueError(f"rows: expected at least 1, got {self.rows}")
+        if self.draws < LEAST_DRAWS:
+            raise ValueError(f"draws: expected at least {LEAST_DRAWS}, got {self.draws}")
 
     def probes(self, setting: Setting) -> Sequence[Probe]:
         """A sample of training rows, for trained models that give scores."""

@@ -139,6 +139,8 @@ def _point(link: Path, target: Path) -> None:
     """Make a symbolic link point to `target`, in one step."""
     if link.is_symlink() and link.readlink() == target:
         return
+    if link.exists() and not link.is_symlink():
+        return  # a copy of a run, made without links; what it calls latest stays as it was copied
     new = link.with_name(f".latest-{os.getpid()}")
     new.symlink_to(target)
     new.replace(link)
@@ -170,7 +172,6 @@ class _Rows:
     test: ScrubbedDataset
     replaced: Mapping[str, int]  # entity -> pieces
     duplicates: int
-    digest: str
 
 
 @dataclass
@@ -189,7 +190,7 @@ class _Audit:
         ring = Ring(
             store=self.store,
             train=rows.train,
-            rows_digest=rows.digest,
+            rows_digest=_training_digest(rows.train),
             labels=plan.labels,
             language=config.language,
             seed=config.seed,
@@ -251,8 +252,9 @@ class _Audit:
             with self.progress.stage("scrub", len(index)), self.store.building(finished) as working:
                 texts, replaced = self._scrub_texts(plan.dataset.raw_texts(index), working / "shards")
                 sealed = self._sealed(index, texts)
-                sealed.take(np.arange(len(split.train))).save(working / "train.parquet")
-                sealed.take(np.arange(len(split.train), len(index))).save(working / "test.parquet")
+                train, test = _one_side(sealed, len(split.train))
+                sealed.take(train).save(working / "train.parquet")
+                sealed.take(test).save(working / "test.parquet")
                 write_atomic(working / "replaced.json", json.dumps(replaced, sort_keys=True).encode())
                 shutil.rmtree(working / "shards")
         return _Rows(
@@ -260,7 +262,6 @@ class _Audit:
             test=ScrubbedDataset.load(finished / "test.parquet"),
             replaced=json.loads((finished / "replaced.json").read_bytes()),
             duplicates=split.duplicates,
-            digest=digest_of(inputs),
         )
 
     def _scrub_texts(self, raw: list[str], shards: Path) -> tuple[list[Any], dict[str, int]]:
@@ -308,15 +309,16 @@ class _Audit:
             "model": one.identity(),
             "rows": [text.text for text in setting.test.take(held_out).texts],
             "labels": [setting.test.labels[i] for i in held_out],
+            "keys": setting.test.rows[held_out].tolist(),
             "probes": {probe.name: [text.text for text in probe.texts] for probe in asked},
             "scrub": self.plan.digests["scrub"],
             "code": code_digest("governance.answers", "governance.backends.base"),
         }
         finished = self.store.path("answers", inputs)
         if finished.exists():
-            return finished
-        # Answers with failed rows are for this record alone: a later audit asks those rows again.
-        incomplete = finished.with_name(finished.name + ".incomplete")
+            if not json.loads((finished / "facts.json").read_bytes())["failed"]:
+                return finished
+            shutil.rmtree(finished)  # a new record asks failed rows again; the others' answers were kept
         backend = one.open()
         try:
             asked = [probe for probe in asked if probe.needs <= backend.capabilities]
@@ -324,18 +326,15 @@ class _Audit:
             with self.progress.stage(f"ask {one.name}", total), self.store.building(finished) as working:
                 sets = {HELD_OUT: (held_out, self._ask(backend, [setting.test.texts[i] for i in held_out]))}
                 sets |= {probe.name: (np.arange(len(probe.texts)), self._ask(backend, probe.texts)) for probe in asked}
+                failed = sum(answer.failure is not None for _, answers in sets.values() for answer in answers)
                 save_answers(working / "answers.parquet", sets, setting.labels, setting.test)
-                write_atomic(working / "facts.json", json.dumps(facts_of(backend)).encode())
+                write_atomic(working / "facts.json", json.dumps({**facts_of(backend), "failed": failed}).encode())
         finally:
             backend.close()
-        failed = sum(answer.failure is not None for _, answers in sets.values() for answer in answers)
-        if not failed:
-            return finished
-        self.progress.say(
-            f"  {one.name}: {failed} of {total} rows have no usable answer; they are counted, not dropped"
-        )
-        shutil.rmtree(incomplete, ignore_errors=True)
-        return finished.rename(incomplete)
+        if failed:
+            counted = f"{failed} of {total} rows have no usable answer; coverage counts them"
+            self.progress.say(f"  {one.name}: {counted}, and --again asks them again")
+        return finished
 
     def _ask(self, backend: Backend, texts: Sequence[ModelText]) -> list[Answer]:
         answers: list[Answer] = []
@@ -409,6 +408,23 @@ class _Audit:
         )
         save_record(record, self.directory)
         return record
+
+
+def _one_side(rows: ScrubbedDataset, train: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions of training and held-out rows, the first `train` rows being the former.
+
+    Scrubbing can make texts equal that were split apart ("call [PHONE_NUMBER]"): these all join the training rows.
+    """
+    folded = [" ".join(text.text.casefold().split()) for text in rows.texts]
+    seen = set(folded[:train])
+    moved = np.array([position >= train and folded[position] in seen for position in range(len(rows))], dtype=bool)
+    first = np.arange(len(rows)) < train
+    return np.flatnonzero(first | moved), np.flatnonzero(~first & ~moved)
+
+
+def _training_digest(rows: ScrubbedDataset) -> str:
+    """Identity of what models are trained on: texts and labels. A new group column trains nothing again."""
+    return digest_of([[text.text, label] for text, label in zip(rows.texts, rows.labels, strict=True)])
 
 
 def judge_again(directory: Path, policy: str | None, *, language: str) -> Result:

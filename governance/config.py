@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -156,6 +157,9 @@ class OpenAIModel(_Model):
             raise ValueError("expected model, the vendor's name for it, beside base_url")
         if self.base_url is not None and not self.base_url.startswith(("http://", "https://")):
             raise ValueError("expected base_url to start with http:// or https://")
+        parts = urllib.parse.urlsplit(self.base_url or "")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("expected base_url without a password, parameters or fragment; keys go into api_key_env")
         return self
 
 

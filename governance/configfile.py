@@ -57,14 +57,14 @@ def shipped(folder: str) -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in root.iterdir() if entry.name.endswith(".yaml"))
 
 
-def find(folder: str, source: str) -> Path:
-    """The file that a config names: a path if it looks like one, else a shipped name.
+def find(folder: str, source: str, base: Path = Path()) -> Path:
+    """The file that a config names: a path from `base` if it looks like one, else a shipped name.
 
     Raises:
         ConfigError: there is neither.
     """
     if source.endswith((".yaml", ".yml")) or "/" in source:
-        return Path(source)
+        return base / source
     if source not in shipped(folder):
         raise ConfigError(f"no '{source}' in configs/{folder}. {nearest(source, shipped(folder))}")
     return Path(str(importlib.resources.files("configs") / folder / f"{source}.yaml"))

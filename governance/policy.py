@@ -85,6 +85,7 @@ class Policy(_Frozen):
     name: str
     version: str
     title: Mapping[str, str]
+    level: float = Field(default=0.95, gt=0, lt=1)  # least confidence level of an interval that may prove anything
     controls: tuple[Control, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -156,10 +157,12 @@ def _number(value: float) -> str:
     return f"{value:.4g}"
 
 
-def _test(control: Control, outcome: Outcome) -> tuple[Status, float | None, str]:
+def _test(control: Control, outcome: Outcome, level: float) -> tuple[Status, float | None, str]:
     """Hold one outcome against one control: status, the number tested, the reason in words."""
     if isinstance(outcome, NotMeasured):
         return Status.UNPROVEN, None, f"not measured: {outcome.reason}"
+    if isinstance(outcome, Measurement) and outcome.level < level - 1e-9:
+        return Status.UNPROVEN, None, f"its interval has level {outcome.level:g}; the policy asks for {level:g}"
     at_least = control.at_least is not None
     bound = control.at_least if control.at_least is not None else control.at_most
     assert bound is not None  # noqa: S101 - the model validator saw to it
@@ -185,15 +188,13 @@ def _span(outcome: Measurement) -> str:
     return f"{low}, {high}"
 
 
-def _find(control: Control, model: str, record: RunRecord) -> list[Finding]:
+def _find(control: Control, model: str, record: RunRecord, level: float) -> list[Finding]:
     """All findings of one control for one model; none where the control does not speak of the model."""
     if control.models == "candidate":
         applies = model == record.candidate
     else:
         applies = control.models == "all" or model in control.models
     reference = record.incumbent if control.reference == "incumbent" else control.reference
-    if not applies or (control.reference is not None and model == reference):
-        return []  # a model is not compared with itself
     bound = f"at least {_number(control.at_least)}" if control.at_least is not None else ""
     bound = bound or f"at most {_number(control.at_most or 0.0)}"
 
@@ -210,6 +211,13 @@ def _find(control: Control, model: str, record: RunRecord) -> list[Finding]:
             reason=reason,
         )
 
+    if model == record.candidate and control.models not in ("all", "candidate"):
+        strangers = sorted(set(control.models) - {entry.name for entry in record.models})
+        if strangers:  # else a misspelt name would make the control vanish
+            reason = f"the control names models that the record doesn't hold: {', '.join(strangers)}"
+            return [finding(Status.UNPROVEN, None, reason, Slice())]
+    if not applies or (control.reference is not None and model == reference):
+        return []  # a model is not compared with itself
     if control.reference == "incumbent" and record.incumbent is None:
         return [finding(Status.UNPROVEN, None, "the config names no incumbent to compare with", Slice())]
     matching = [
@@ -219,7 +227,7 @@ def _find(control: Control, model: str, record: RunRecord) -> list[Finding]:
     ]
     if not matching:
         return [finding(Status.UNPROVEN, None, f"the record holds no '{control.metric}' for this model", Slice())]
-    return [finding(*_test(control, outcome), outcome.slice) for outcome in matching]
+    return [finding(*_test(control, outcome, level), outcome.slice) for outcome in matching]
 
 
 def judge(record: RunRecord, policy: Policy) -> Verdict:
@@ -230,7 +238,9 @@ def judge(record: RunRecord, policy: Policy) -> Verdict:
     """
     models = []
     for entry in record.models:
-        findings = tuple(finding for control in policy.controls for finding in _find(control, entry.name, record))
+        findings = tuple(
+            finding for control in policy.controls for finding in _find(control, entry.name, record, policy.level)
+        )
         status = worst(finding.status for finding in findings if finding.severity == "block")
         models.append(ModelVerdict(model=entry.name, status=status, findings=findings))
     return Verdict(
@@ -242,12 +252,12 @@ def judge(record: RunRecord, policy: Policy) -> Verdict:
     )
 
 
-def load_policy(source: Path | str) -> Policy:
-    """Read a policy: a path, or the name of one that ships with Steelyard ("launch").
+def load_policy(source: Path | str, *, base: Path = Path()) -> Policy:
+    """Read a policy: a path (relative ones start from `base`), or the name of one that ships ("launch").
 
     Raises:
         ConfigError: unreadable, or not a policy; the message names file and key.
     """
     from governance.configfile import find, read
 
-    return read(Policy, find("policies", str(source)))
+    return read(Policy, find("policies", str(source), base))

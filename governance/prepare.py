@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import importlib.resources
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -85,14 +87,14 @@ def prepare(source: str) -> Plan:
         entry.name: _evaluator(f"{path}: evaluators.{i}", entry.name, entry.settings)
         for i, entry in enumerate(config.evaluators)
     }
-    scrub = _within(f"{path}: scrub.policy", lambda: load_scrub_policy(config.scrub.policy))
-    policy = _within(f"{path}: policy", lambda: load_policy(config.policy))
+    scrub = _within(f"{path}: scrub.policy", lambda: load_scrub_policy(config.scrub.policy, base=path.parent))
+    policy = _within(f"{path}: policy", lambda: load_policy(config.policy, base=path.parent))
     bases = {name: base for name, model in config.models.items() if (base := _base(path, name, model)) is not None}
     for name, model in config.models.items():
         if isinstance(model, OpenAIModel):
             _check_endpoint(path, name, model)
     prompts = {
-        name: _within(f"{path}: models.{name}.prompt", partial(Prompt.load, model.prompt))
+        name: _within(f"{path}: models.{name}.prompt", partial(Prompt.load, model.prompt, path.parent))
         for name, model in config.models.items()
         if isinstance(model, OpenAIModel)
     }
@@ -102,16 +104,18 @@ def prepare(source: str) -> Plan:
     bands = {name: (band.column, band.edges) for name, band in data.bands.items()}
     dataset = _within(str(path), lambda: read_dataset(file, roles, bands=bands))
     labels = _within(str(path), lambda: classes_of(file, dataset, roles, data.positive))
-    for name, model in config.models.items():
-        _check_classes(path, name, model, labels)
+    for name in config.models:
+        _check_fit(path, config, name, dataset, labels)
     bound = {name: _within(f"{path}: models.{name}.prompt", partial(p.bind, labels)) for name, p in prompts.items()}
     digests = {
-        "config": config.model_dump(mode="json", exclude={"policy", "title"}),
+        "config": config.model_dump(mode="json", exclude={"policy"}),
         "data": digest_source(file),
         "bases": {name: _digest_base(base) for name, base in sorted(bases.items())},
         "scrub": scrub.fingerprint(),
         "prompts": {name: prompt.digest() for name, prompt in sorted(bound.items())},
-        "code": code_digest("governance", "evaluators", "configs"),
+        "code": code_digest("governance", "evaluators"),
+        "evaluators": {name: code_digest(type(built).__module__) for name, built in sorted(evaluators.items())},
+        "probes": digest_source(Path(str(importlib.resources.files("configs") / "probes"))),
         "versions": dict(versions(*LIBRARIES)),
     }
     return Plan(config, path, roles, dataset, labels, bases, evaluators, scrub, policy, prompts, digests)
@@ -161,14 +165,28 @@ def _groups(config: AuditConfig) -> tuple[str, ...]:
 def _base(path: Path, name: str, model: Any) -> Path | None:
     if isinstance(model, ClassifierModel):
         base: Path = _within(f"{path}: models.{name}.base", lambda: locate(model.base, path.parent))
-        if not (base / "config.json").is_file():
-            raise ConfigError(f"{path}: models.{name}.base: expected a Hugging Face model folder with config.json")
+        _check_layers(f"{path}: models.{name}", base, model)
         return base
     if isinstance(model, OpenAIModel) and model.launch is not None:
         where = f"{path}: models.{name}.launch.model"
         launched: Path = _within(where, lambda: locate(model.launch.model, path.parent))
         return launched
     return None
+
+
+def _check_layers(where: str, base: Path, model: ClassifierModel) -> None:
+    """A model folder that can be cut where the config says."""
+    file = base / "config.json"
+    if not file.is_file():
+        raise ConfigError(f"{where}.base: expected a Hugging Face model folder with config.json")
+    try:
+        settings = json.loads(file.read_bytes())
+        layers = int(settings.get("num_hidden_layers") or settings["n_layers"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ConfigError(f"{where}.base: its config.json names no number of layers; is it an encoder?") from None
+    if model.cached_layers + model.trained_layers > layers:
+        wanted = f"{model.cached_layers} cached and {model.trained_layers} trained layers"
+        raise ConfigError(f"{where}.cached_layers: expected at most {layers} layers in all, found {wanted}")
 
 
 def _digest_base(base: Path) -> str:
@@ -185,11 +203,20 @@ def _check_endpoint(path: Path, name: str, model: OpenAIModel) -> None:
             f"{path}: models.{name}.api_key_env: the environment variable '{model.api_key_env}' is not set; "
             f"export it before the audit (the key itself never stands in a config)"
         )
+    if model.api_key_env is not None and not os.environ[model.api_key_env].isprintable():
+        raise ConfigError(f"{path}: models.{name}.api_key_env: the key holds characters that can't be sent")
 
 
-def _check_classes(path: Path, name: str, model: Any, labels: Labels) -> None:
-    """Class names in a model's settings must be classes of the data."""
+def _check_fit(path: Path, config: AuditConfig, name: str, dataset: Dataset, labels: Labels) -> None:
+    """A model's settings must fit the data: its classes, its number of rows."""
+    model = config.models[name]
     if isinstance(model, ClassifierModel):
+        rows = min(config.data.rows or len(dataset), len(dataset)) * (1 - config.data.test_share)
+        if model.private is not None and model.private.delta * rows >= 1:
+            raise ConfigError(
+                f"{path}: models.{name}.private.delta: expected below 1/n = {1 / rows:.3g} for about {rows:.0f} "
+                f"training rows, found {model.private.delta:g}"
+            )
         for label in model.class_weights:
             if label not in labels.classes:
                 known = ", ".join(labels.classes)

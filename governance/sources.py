@@ -117,6 +117,9 @@ class Dataset:
 
         Contents are ordered by a seeded hash of their text within each class, so the split is
         stratified and a row's side does not depend on the file's order.
+
+        Raises:
+            DataError: a class has fewer than two distinct texts.
         """
         content: dict[bytes, list[int]] = {}
         key = seed.to_bytes(8, "big")
@@ -133,7 +136,12 @@ class Dataset:
         duplicates = 0
         for label in sorted(strata):
             groups = strata[label][: max(2, round(share * len(strata[label])))]
-            held_out = max(1, round(test_share * len(groups)))
+            if len(groups) < 2:
+                raise DataError(
+                    f"data.label: class '{label}' has a single distinct text; at least two are needed, one to train on "
+                    "and one to test on"
+                )
+            held_out = min(len(groups) - 1, max(1, round(test_share * len(groups))))
             test += [position for group in groups[:held_out] for position in group]
             train += [position for group in groups[held_out:] for position in group]
             duplicates += sum(len(group) for group in groups if len(group) > 1)
@@ -232,6 +240,17 @@ def column_names(path: Path) -> list[str]:
     return _reading(path, lambda: _open(path)[0])  # type: ignore[no-any-return]
 
 
+def known_columns(column: str, names: Sequence[str]) -> str:
+    """The nearest column and all of them; or, where a row of data stands for a header, their number alone.
+
+    >>> known_columns("text", ["1", "I am Ann Smith, call 212-555-0187"])
+    '2 columns, of which the first row names none; does the file have a header row?'
+    """
+    if any(len(name) > 40 or re.search(r"\d{5}|\d-\d|@|^[-\d.]*$|(\S+\s+){5}", name) for name in names):
+        return f"{len(names)} columns, of which the first row names none; does the file have a header row?"
+    return nearest(column, names)
+
+
 def first_values(path: Path, column: str, count: int) -> list[str]:
     """The first values of a column, as strings.
 
@@ -302,7 +321,7 @@ def _read_table(path: Path, columns: list[str], roles: Mapping[str, str]) -> pa.
     missing = {key: column for key, column in roles.items() if column not in names}
     if missing:
         key, column = next(iter(missing.items()))
-        raise DataError(f"{path}: {key}: no column '{column}'. {nearest(column, names)}")
+        raise DataError(f"{path}: {key}: no column '{column}'. {known_columns(column, names)}")
     table = _reading(path, lambda: load(columns))
     for field in table.schema:
         if pa.types.is_binary(field.type):  # what Arrow makes of a CSV that isn't UTF-8

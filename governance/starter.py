@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 
 from governance.errors import ConfigError
-from governance.registry import nearest
 
 CONFIG = "steelyard.yaml"
 WORKFLOW = Path(".github/workflows/steelyard.yml")
@@ -80,12 +79,12 @@ def _only_file(directory: Path) -> Path | None:
 
 def _columns(source: Path, text: str, label: str) -> tuple[str, str]:
     """The two columns, checked against the file."""
-    from governance.sources import column_names, locate
+    from governance.sources import column_names, known_columns, locate
 
     names = column_names(locate(str(source), Path()))
     for option, column in (("--text", text), ("--label", label)):
         if column not in names:
-            raise ConfigError(f"{source}: no column '{column}'; choose with {option}. {nearest(column, names)}")
+            raise ConfigError(f"{source}: no column '{column}'; choose with {option}. {known_columns(column, names)}")
     return text, label
 
 

@@ -102,6 +102,7 @@ def test_an_answer_that_the_scrubber_cannot_vouch_for_is_not_kept(tmp_path: Path
     with fake_server(lambda *_: Play("UNVOUCHABLE")) as server, AnswerCache(tmp_path / "c") as cache:
         answer = backend(server.url, cache=cache).classify(texts("a"))[0]
         assert (answer.failure, answer.output) == ("the scrubber can't vouch for the answer", None)
+        assert len(cache) == 0
         written = b"".join(file.read_bytes() for file in tmp_path.iterdir())
         assert b"UNVOUCHABLE" not in written
 
@@ -266,11 +267,34 @@ def test_nonsense_is_tried_again_like_any_other_fault(monkeypatch: pytest.Monkey
         assert failures(answers) == {"the response is not JSON after 2 tries"}
 
 
-def test_an_answer_without_text_is_asked_again_by_the_next_run(tmp_path: Path) -> None:
-    with fake_server(lambda _, before: Play("Yes" if before else None)) as server, AnswerCache(tmp_path / "c") as cache:
-        labels = [backend(server.url, cache=cache).classify(texts("a"))[0].label for _ in range(3)]
+@pytest.mark.parametrize("name", ["null content", "parts", "huge", "refusal", "filtered"])
+def test_a_completed_answer_without_a_usable_text_is_paid_for_once(name: str, tmp_path: Path) -> None:
+    play, reason = NONSENSE[name]
+    with fake_server(lambda *_: play) as server, AnswerCache(tmp_path / "c") as cache:
+        first, second = (backend(server.url, cache=cache).classify(texts("衣服"))[0] for _ in range(2))
+        assert first == second
+        assert (first.failure, first.label, first.tokens_in) == (reason, None, 7)
+        assert len(server.messages) == 1
+
+
+@pytest.mark.parametrize("play", [Play(b"<html>"), Play(status=500, body=b"{}", headers=SOON), Play(hang_up=True)])
+def test_a_fault_is_asked_again_by_the_next_run(play: Play, tmp_path: Path) -> None:
+    with fake_server(lambda _, before: Play() if before else play) as server, AnswerCache(tmp_path / "c") as cache:
+        labels = [backend(server.url, cache=cache, max_retries=0).classify(texts("a"))[0].label for _ in range(3)]
         assert labels == [None, "1", "1"]
         assert len(server.messages) == 2
+
+
+def test_a_failed_row_says_how_long_all_its_tries_took_and_one_not_asked_says_nothing() -> None:
+    with fake_server(lambda *_: Play(delay=2)) as server:
+        settings = {"timeout": 0.1, "max_retries": 1, "patience": 1, "concurrency": 1}
+        slow, *rest = backend(server.url, **settings).classify(many(4))
+        assert slow.failure == "timed out after 0.1 s after 2 tries"
+        assert slow.seconds >= 0.2
+        assert [answer.seconds for answer in rest] == [0.0] * 3
+        assert all("not asked" in str(answer.failure) for answer in rest)
+    with fake_server(lambda *_: Play(status=400, body=b"{}", delay=0.05)) as server:
+        assert backend(server.url).classify(texts("a"))[0].seconds >= 0.05
 
 
 def test_a_right_answer_in_odd_wrapping_still_counts() -> None:
@@ -303,7 +327,7 @@ def test_a_connection_that_is_cut_is_tried_again(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.slow
 def test_mixed_faults_lose_nothing_and_pay_for_nothing_twice(tmp_path: Path) -> None:
-    """Every tenth request fails in one of five ways; what fails for good is asked again by the next run, alone."""
+    """Every tenth request fails in one of five ways; what is lost for good is asked again by the next run, alone."""
     counter = iter(range(10**6))
 
     def mixed(message: str, before: int) -> Play:
@@ -327,11 +351,13 @@ def test_mixed_faults_lose_nothing_and_pay_for_nothing_twice(tmp_path: Path) -> 
         good = {i for i, answer in enumerate(answers) if answer.failure is None}
         assert all(answers[i].label == ("0" if i % 3 == 0 else "1") for i in good)
         assert 105 <= len(good) < 120
+        kept = {i for i, answer in enumerate(answers) if answer.failure in {None, "the answer holds no text"}}
+        assert kept > good
         asked = set(server.messages[:])
         del server.messages[:]
         again = backend(server.url, cache=cache).classify(many(120))
-        assert [again[i] for i in good] == [answers[i] for i in good]
-        assert {number(message) for message in server.messages} == set(range(120)) - good
+        assert [again[i] for i in kept] == [answers[i] for i in kept]
+        assert {number(message) for message in server.messages} == set(range(120)) - kept
         assert len(asked) == 120
 
 
@@ -384,7 +410,7 @@ def test_nothing_private_shows_in_logs_reprs_or_errors(
         shown = repr(asked) + repr(answers) + caplog.text + repr(vars(asked))
     for secret in ("private", KEY, "Would this customer", "product reviews"):
         assert secret not in shown.replace(repr(asked._prompt.prompt), "")
-    assert answers[1] == Answer(failure="HTTP 400")
+    assert answers[1] == Answer(failure="HTTP 400", seconds=answers[1].seconds)
 
 
 def test_only_what_we_mean_to_send_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:

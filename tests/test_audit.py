@@ -151,6 +151,43 @@ def test_plans_of_shipped_configs_hold() -> None:
         assert prepare(name).identity
 
 
+def test_texts_that_scrubbing_makes_equal_stay_on_one_side(tmp_path: Path) -> None:
+    rows = [f"Please call me back at 212-555-{1000 + i} thanks,{'yes' if i % 2 else 'no'}\n" for i in range(40)]
+    rows += [f"love number {i},yes\npoor number {i},no\n" for i in range(40)]
+    (tmp_path / "reviews.csv").write_text("text,label\n" + "".join(rows))
+    record = run_audit(write_config(tmp_path / "c.yaml", data={"path": "reviews.csv"}), out=tmp_path / "runs").record
+    assert record.data.scrubbed["PHONE_NUMBER"] == 40
+    [shared] = [o for o in record.outcomes if o.metric == "data.shared_texts"]
+    assert shared.value == 0  # type: ignore[union-attr]
+    assert record.data.rows_train + record.data.rows_test == 120
+
+
+def test_a_new_group_trains_nothing_again(folder: Path) -> None:
+    run_audit(write_config(folder / "c.yaml"), out=folder / "runs")
+    before = {p.name for p in (folder / "runs/small/.stages").glob("tfidf-*")}
+    data = {"path": "reviews.csv", "positive": "yes", "cluster": "customer", "groups": ["department"]}
+    run_audit(write_config(folder / "d.yaml", data=data), out=folder / "runs")
+    assert {p.name for p in (folder / "runs/small/.stages").glob("tfidf-*")} == before
+
+
+def test_placeholders_are_one_word_in_both_languages(tmp_path: Path) -> None:
+    for language, words in (("en", ("love it", "poor thing")), ("zh", ("非常喜欢", "质量很差"))):
+        rows = [f"{words[i % 2]} {'a@b.com' if i % 2 else ''} {i},{i % 2}\n" for i in range(80)]
+        (tmp_path / "reviews.csv").write_text("text,label\n" + "".join(rows), encoding="utf-8")
+        config = write_config(tmp_path / f"{language}.yaml", language=language, data={"path": "reviews.csv"})
+        record = run_audit(config, out=tmp_path / language).record
+        [found] = by_name(record, "explanation.placeholders", "baseline")
+        assert found.value >= 1, language
+
+
+def test_a_run_copied_without_links_can_be_judged(folder: Path) -> None:
+    result = run_audit(write_config(folder / "c.yaml"), out=folder / "runs")
+    shutil.copytree(result.directory, folder / "copy", symlinks=False)
+    again = conclude(load_record(folder / "copy"), load_policy("launch"), folder / "copy", language="zh")
+    assert again.verdict.status == result.verdict.status
+    assert not list((folder / "copy").glob(".latest*"))
+
+
 # -- the closed side ---------------------------------------------------------------------------
 
 
@@ -210,6 +247,8 @@ def test_a_failing_api_costs_rows_not_the_audit(folder: Path, fault: str) -> Non
             record = audit_closed(folder, fake.url, timeout=0.3, max_retries=1)
     assert coverage(record).value == 0.0
     assert coverage(record).n == 20
+    if fault != "nonsense":  # said nothing, so nothing it said was clean
+        assert all(isinstance(o, NotMeasured) for o in by_name(record, "leakage.outputs_after", "closed"))
     assert statuses(record, "quality.coverage") == {Status.FAIL}
     assert record.model("closed").weighed_on == 20
     import pyarrow.parquet as pq

@@ -67,6 +67,8 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"models": openai(api_key_env="NO_SUCH_KEY"), "candidate": "m"},
      "models.m.api_key_env: the environment variable 'NO_SUCH_KEY' is not set"),
     ({"models": openai(prompt="recomend.en.v1"), "candidate": "m"}, "models.m.prompt: no 'recomend.en.v1'"),
+    ({"models": openai(base_url="http://me:key@x/v1"), "candidate": "m"}, "without a password, parameters"),
+    ({"evaluators": [{"name": "quality", "draws": 2}]}, "evaluators.0: draws: expected at least 200, got 2"),
     ({"models": openai(base_url=None), "candidate": "m"}, "exactly one of launch (a local server) and base_url"),
     ({"evaluators": ["quality", "bais"]}, "bad.yaml: evaluators.1.name: no evaluator 'bais'. Did you mean 'fairness'?"),
     ({"evaluators": [{"name": "fairness", "min_row": 3}]},
@@ -189,6 +191,24 @@ def test_init_writes_what_audit_runs(tmp_path: Path) -> None:
     again = run("init", tmp_path)
     assert again.exit_code == 2
     assert "is there already" in again.output
+
+
+def test_paths_in_a_config_start_from_its_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "mine.yaml").write_text(
+        "name: mine\nversion: '1'\ntitle: {en: m}\n"
+        "controls: [{id: a, says: {en: s}, metric: quality.accuracy, at_least: 0.1}]\n"
+    )
+    config = write_config(folder / "c.yaml", policy="mine.yaml")
+    monkeypatch.chdir("/")
+    done = run("audit", config, "--out", folder / "runs", "--quiet", "--json")
+    assert json.loads(done.stdout)["policy"] == "mine"
+
+
+def test_texts_without_words_are_told(tmp_path: Path) -> None:
+    (tmp_path / "reviews.csv").write_text("text,label\n" + "".join(f"{'👍' * (i + 1)},{i % 2}\n" for i in range(40)))
+    done = run("audit", write_config(tmp_path / "c.yaml", data={"path": "reviews.csv"}), "--out", tmp_path / "runs")
+    assert done.exit_code == 2
+    assert "no training text holds a word" in done.output
 
 
 def test_init_in_chinese(tmp_path: Path) -> None:

@@ -64,7 +64,8 @@ def subject(outputs: tuple[str | None, ...] | None, personal: Sequence[int] | No
         outputs=outputs,
         personal=np.array(personal if personal is not None else [0] * n, dtype=np.int64),
     )
-    return Subject("m", frozenset({Capability.CLASSIFY}), {HELD_OUT: predictions}, trained=False)
+    can = {Capability.CLASSIFY} if outputs is None else {Capability.CLASSIFY, Capability.TOKENS}
+    return Subject("m", frozenset(can), {HELD_OUT: predictions}, trained=False)
 
 
 def by_metric(outcomes: Sequence[Outcome], metric: str) -> list[Outcome]:
@@ -218,6 +219,12 @@ def test_silent_model_is_not_measured() -> None:
     outcomes = outputs_of(subject((None, None)))
     assert isinstance(outcomes["leakage.outputs"], NotMeasured)
     assert isinstance(outcomes["leakage.outputs_after"], NotMeasured)
+
+
+def test_an_endpoint_that_never_answered_is_no_free_pass() -> None:
+    """All its outputs are absent, as a labels-only model's are; but it would have written text of its own."""
+    one = dataclasses.replace(subject(None), capabilities=frozenset({Capability.CLASSIFY, Capability.TOKENS}))
+    assert all(isinstance(outcome, NotMeasured) for outcome in outputs_of(one).values())
 
 
 def test_rows_of_one_cluster_widen_the_interval() -> None:

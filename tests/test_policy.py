@@ -126,6 +126,18 @@ def test_a_model_is_not_compared_with_itself_but_an_absent_incumbent_is_told() -
     assert "names no incumbent" in alone.of("m").findings[0].reason
 
 
+def test_a_control_that_names_no_model_of_the_record_does_not_vanish() -> None:
+    verdict = judge(record(measured(0.9, 0.95, value=0.92)), policy(at_least=0.5, models=["basline"]))
+    assert verdict.status is Status.UNPROVEN
+    assert "models that the record doesn't hold: basline" in verdict.of("m").findings[0].reason
+
+
+@pytest.mark.parametrize(("level", "expected"), [(0.95, Status.PASS), (0.99, Status.PASS), (0.9, Status.UNPROVEN)])
+def test_an_interval_of_too_low_a_level_proves_nothing(level: float, expected: Status) -> None:
+    assert status(measured(0.9, 0.95, value=0.92, level=level), at_least=0.5) is expected
+    assert status(measured(0.1, 0.2, value=0.15, level=0.5), at_least=0.5) is Status.UNPROVEN
+
+
 @pytest.mark.parametrize(
     ("pattern", "where", "matches"),
     [

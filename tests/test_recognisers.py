@@ -227,3 +227,24 @@ def test_rules_need_no_heavy_library() -> None:
 
 def test_no_pattern_uses_word_edges_that_fail_beside_han() -> None:
     assert not any(re.search(r"\\b", rule.pattern.pattern) for rule in RULES)
+
+
+@pytest.mark.parametrize("between", [" ", " so soft, it fits. ", "，"])
+@pytest.mark.parametrize(
+    ("placeholder", "number"),
+    [
+        ("[CREDIT_CARD]", "1234567890123"),
+        ("[CREDIT_CARD_2]", "1234567890123"),
+        ("[PHONE_NUMBER]", "3904614352"),
+        ("[US_SSN]", "219099999"),
+        ("[IBAN_CODE]", "GB29NWBK60161331926818"),
+    ],
+)
+def test_placeholder_is_no_context_word_on_either_side(placeholder: str, number: str, between: str) -> None:
+    assert finds(f"{placeholder}{between}{number}") == []
+    assert finds(f"{number}{between}{placeholder}") == []
+
+
+def test_context_word_beside_a_placeholder_still_counts() -> None:
+    assert found("CREDIT_CARD", "card [PERSON] 1234567890123") == {"1234567890123"}
+    assert found("CREDIT_CARD", "卡号[CREDIT_CARD]，1234567890123") == {"1234567890123"}

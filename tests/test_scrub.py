@@ -215,8 +215,43 @@ def test_text_that_never_settles_is_refused(scrubber: Scrubber, monkeypatch: pyt
     monkeypatch.setattr(
         scrubber, "_analyse", lambda texts, _: [[Find("URL", t.index("x"), t.index("x") + 1, 1.0)] for t in texts]
     )
+    for direction in ("prompt", "output"):
+        with pytest.raises(ScrubError, match="after 50 readings"):
+            scrubber.scrub_one("x" * 200, direction)
     with pytest.raises(ScrubError, match="after 50 readings"):
-        scrubber.scrub_one("x" * 200, "train")
+        scrubber.find(["x" * 200])
+
+
+def test_training_text_that_never_settles_is_replaced_whole_and_counted(
+    scrubber: Scrubber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def one_more(texts: list[str], _: object) -> list[list[Find]]:
+        return [[Find("URL", t.index("x"), t.index("x") + 1, 1.0)] if "x" in t else [] for t in texts]
+
+    monkeypatch.setattr(scrubber, "_analyse", one_more)
+    texts = ["fine", f"衣服 {CANARY} " + "x" * 200, "one x"]
+    first, lost, last = scrubber.scrub_many(texts, "train")
+    assert (first.text.text, first.counts) == ("fine", {})
+    assert (lost.text.text, lost.counts) == ("[UNREADABLE]", {"UNREADABLE": 1})
+    assert (last.text.text, last.counts) == ("one [URL]", {"URL": 1})
+
+
+def test_placeholder_of_a_whole_text_stays_as_it_is(scrubber: Scrubber) -> None:
+    assert PLACEHOLDER.fullmatch("[UNREADABLE]")
+    assert scrubber.scrub_one("[UNREADABLE]", "train") == ("[UNREADABLE]", {})
+
+
+@pytest.mark.parametrize(
+    ("text", "scrubbed"),
+    [
+        ("4111111111111111 " + "1234567890123 " * 200, "[CREDIT_CARD] " + "1234567890123 " * 200),
+        ("付款4111111111111111，条码" + "，6901234567893" * 5, "付款[CREDIT_CARD]，条码" + "，6901234567893" * 5),
+        ("13812345678 3904614352", "[PHONE_NUMBER] 3904614352"),
+    ],
+)
+def test_placeholder_does_not_vouch_for_its_neighbours(scrubber: Scrubber, text: str, scrubbed: str) -> None:
+    for direction in ("train", "prompt"):
+        assert scrubber.scrub_one(text, direction)[0] == scrubbed
 
 
 def test_no_text_in_logs_at_debug_nor_in_reprs(

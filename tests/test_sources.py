@@ -185,6 +185,27 @@ def test_the_split_is_stratified_seeded_and_blind_to_order() -> None:
     assert set(other.test) != set(split.test)
 
 
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.995])
+def test_every_class_stands_on_both_sides(share: float) -> None:
+    data = dataset([f"t{i}" for i in range(20)] + ["x", "y"], ["a"] * 20 + ["b"] * 2)
+    split = data.split(rows=None, test_share=share, seed=0)
+    for side in (split.train, split.test):
+        assert {data.labels[i] for i in side} == {"a", "b"}
+
+
+def test_a_class_with_one_text_is_refused() -> None:
+    data = dataset([f"t{i}" for i in range(20)] + ["the same"] * 5, ["a"] * 20 + ["b"] * 5)
+    with pytest.raises(DataError, match="class 'b' has a single distinct text"):
+        data.split(rows=None, test_share=0.3, seed=0)
+
+
+def test_a_row_in_the_header_s_place_is_not_quoted(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("1,I am Ann Smith and live here\n0,other\n")
+    with pytest.raises(DataError, match="does the file have a header row") as raised:
+        read_dataset(tmp_path / "d.csv", ROLES)
+    assert "Smith" not in str(raised.value)
+
+
 def test_the_repr_shows_no_text() -> None:
     assert repr(dataset(["my name is Ann"], ["1"])) == "Dataset(<1 rows>)"
 

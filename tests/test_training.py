@@ -294,6 +294,19 @@ def test_an_empty_draw_still_takes_a_noised_step(tmp_path: Path) -> None:
     assert float(model.head.weight.detach().abs().sum()) > 0
 
 
+@pytest.mark.slow
+def test_a_run_killed_after_its_weights_keeps_them(tmp_path: Path, base: Path) -> None:
+    """Between the last checkpoint's removal and the stage's renaming, a second attempt must not train anew."""
+    from governance.files import digest_file
+    from governance.training.model import WEIGHTS
+
+    trained(tmp_path, base)
+    before = digest_file(tmp_path / "p" / WEIGHTS)
+    _, _, claim = trained(tmp_path, base)
+    assert digest_file(tmp_path / "p" / WEIGHTS) == before
+    assert claim.steps == 60
+
+
 KILLED = """
 import sys, time
 from pathlib import Path

@@ -18,7 +18,7 @@ from evaluators.base import HELD_OUT, Predictions, Probe, Setting, Subject
 from governance.compare import METRICS, Side, paired_differences
 from governance.dataset import ScrubbedText
 from governance.measure import Fact, Measurement, NotMeasured, Outcome, Unit
-from governance.statistics.bootstrap import DRAWS, ClusterBootstrap, percentile_interval
+from governance.statistics.bootstrap import DRAWS, LEAST_DRAWS, ClusterBootstrap, percentile_interval
 from governance.statistics.intervals import Interval, clustered_wilson, quantile_interval
 from governance.statistics.scores import UNANSWERED, Auc, class_codes, class_counts, class_scores, rarest
 
@@ -41,6 +41,10 @@ class Quality:
     """
 
     draws: int = DRAWS
+
+    def __post_init__(self) -> None:
+        if self.draws < LEAST_DRAWS:
+            raise ValueError(f"draws: expected at least {LEAST_DRAWS}, got {self.draws}")
 
     def probes(self, setting: Setting) -> Sequence[Probe]:  # noqa: ARG002 - the protocol's
         """None: the held-out rows are all it needs."""

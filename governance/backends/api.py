@@ -31,6 +31,8 @@ Direction = Literal["prompt", "output"]
 Gate = Callable[[str, Direction], tuple[str, dict[str, int]]]
 """The scrubber for one text: the scrubbed text, and pieces replaced by entity."""
 
+_UNVOUCHED = "the scrubber can't vouch for the answer"
+
 Result = TypeVar("Result")
 
 
@@ -56,7 +58,8 @@ class OpenAIBackend:
 
     Transient faults (no connection, time-outs, 408, 409, 429, 5xx, a response that is no chat completion) are tried
     again, then the row fails; 401, 403, 404 and redirects on the first row fail all. A run after that asks failed
-    rows again, except those where the model did answer, but not with a label: that answer is kept.
+    rows again, except those that the endpoint did complete (no label, a refusal, a content filter, no text or too
+    much of it): they are paid for, so they are kept.
     """
 
     capabilities = frozenset({Capability.CLASSIFY, Capability.TOKENS})
@@ -147,7 +150,8 @@ class OpenAIBackend:
     def classify(self, texts: Sequence[ModelText]) -> Sequence[Answer]:
         """One answer per text, in order. Equal messages are asked once.
 
-        `Answer.seconds` is the time of the try that succeeded, without retries and waits before it.
+        `Answer.seconds` is the time of the try that succeeded, without retries and waits before it; of a row lost to
+        the endpoint, all the time that it was waited for; 0 of one that was not asked.
         """
         prepared = [self._prepare(text) for text in texts]
         messages = {message.key: message for message in prepared if isinstance(message, _Message)}
@@ -191,7 +195,7 @@ class OpenAIBackend:
 
     def _answer(self, reply: Reply | Fault) -> Answer:
         if isinstance(reply, Fault):
-            return Answer(failure=reply.reason)
+            return Answer(failure=reply.reason, seconds=reply.seconds)
         label = None if reply.output is None else self._prompt.parse(reply.output)
         return Answer(
             label=label,
@@ -232,7 +236,8 @@ class OpenAIBackend:
             if isinstance(found, Reply):
                 self._succeeded, self._lost = True, 0
                 self._note(message, found)
-                if self._cache is not None and found.output is not None:
+                # A scrubber may learn to read an answer; what the endpoint refused was paid for like any other.
+                if self._cache is not None and found.problem != _UNVOUCHED:
                     self._cache.put(message.key, found)
             else:
                 self._count_loss(found)
@@ -254,7 +259,7 @@ class OpenAIBackend:
         try:
             output, pieces = self._gate(reply.output, "output")
         except ScrubError:
-            return reply.model_copy(update={"output": None, "problem": "the scrubber can't vouch for the answer"})
+            return reply.model_copy(update={"output": None, "problem": _UNVOUCHED})
         return reply.model_copy(update={"output": output, "personal": sum(pieces.values())})
 
     def _count_loss(self, fault: Fault) -> None:

@@ -1,7 +1,8 @@
 """An API's answers on disk, so that each is paid for once, however often the audit is killed.
 
 Keys are digests over all that shapes an answer; values hold the answer after the scrubber. No text that was
-sent is stored. Failures of the endpoint are not stored: a rerun asks those rows again.
+sent is stored. A reply without text, such as a refusal, is kept as well: it was paid for. Failures of the endpoint
+are not stored: a rerun asks those rows again.
 """
 
 from __future__ import annotations

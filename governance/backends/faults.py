@@ -46,11 +46,13 @@ class Fault:
         reason: what a failed row says.
         blame: whether asking for other rows makes sense.
         left: whether the message may have left this machine's process.
+        seconds: wall-clock time from the first try to giving up, waits between tries included; 0: not asked.
     """
 
     reason: str
     blame: Blame
     left: bool = True
+    seconds: float = 0.0
 
 
 def fault_of(error: openai.OpenAIError, timeout: float) -> Fault:

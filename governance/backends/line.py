@@ -10,7 +10,9 @@ import asyncio
 import importlib
 import ipaddress
 import logging
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -59,7 +61,12 @@ class Line:
         return f"Line(host={self.host!r})"
 
     async def ask(self, client: openai.AsyncOpenAI, body: Mapping[str, object]) -> Reply | Fault:
-        """Send one request, as often as it takes. The reply isn't scrubbed yet."""
+        """Send one request, as often as it takes. The reply isn't scrubbed yet; a fault says how long it took."""
+        started = time.monotonic()
+        found = await self._send(client, body)
+        return replace(found, seconds=time.monotonic() - started) if isinstance(found, Fault) else found
+
+    async def _send(self, client: openai.AsyncOpenAI, body: Mapping[str, object]) -> Reply | Fault:
         try:
             # The SDK's own limit is per read, so a server that drips would never reach it.
             async with asyncio.timeout(self._timeout * (self._max_retries + 1) + _RETRY_ROOM):

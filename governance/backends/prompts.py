@@ -12,6 +12,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -93,13 +94,13 @@ class Prompt(BaseModel):
         return f"{self.task}.{self.language}.v{self.version}"
 
     @classmethod
-    def load(cls, source: str) -> Prompt:
-        """Read a shipped prompt by name, or a user's by path.
+    def load(cls, source: str, base: Path = Path()) -> Prompt:
+        """Read a shipped prompt by name, or a user's by path; relative ones start from `base`.
 
         Raises:
             ConfigError: no such prompt, or not one.
         """
-        return configfile.read(cls, configfile.find(FOLDER, source))
+        return configfile.read(cls, configfile.find(FOLDER, source, base))
 
     def bind(self, labels: Labels) -> BoundPrompt:
         """Fit the prompt to a task's classes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from functools import cached_property
@@ -65,9 +66,18 @@ class SklearnBackend:
         found = []
         for label, row in zip(self._labels.classes, coefficients, strict=True):
             heaviest = np.argsort(-row, kind="stable")[:per_class]
-            found += [WordWeight(str(words[i]), label, float(row[i])) for i in heaviest if row[i] > 0]
+            found += [WordWeight(_spoken(str(words[i])), label, float(row[i])) for i in heaviest if row[i] > 0]
         return found
 
     def close(self) -> None:
         """See `Backend`."""
         self.__dict__.pop("_pipeline", None)
+
+
+def _spoken(feature: str) -> str:
+    """A run of characters as people write it.
+
+    >>> _spoken("质 量 好"), _spoken("not good")
+    ('质量好', 'not good')
+    """
+    return re.sub(r"(?<=[\u3400-\u9fff]) (?=[\u3400-\u9fff])", "", feature)

@@ -13,7 +13,10 @@ from dataclasses import dataclass
 
 from governance.privacy.policy import ENTITIES
 
-PLACEHOLDER = re.compile(rf"\[(?:{'|'.join(sorted(ENTITIES, key=len, reverse=True))})(?:_\d{{1,9}})?\]")
+UNREADABLE = "UNREADABLE"
+"""Stands, in brackets and counts, for a whole text that the scrubber gave up on: not one piece of it is passed on."""
+
+PLACEHOLDER = re.compile(rf"\[(?:{'|'.join(sorted([*ENTITIES, UNREADABLE], key=len, reverse=True))})(?:_\d{{1,9}})?\]")
 """What stands in a text for personal data. In an input it is harmless: it holds nothing."""
 
 
@@ -57,6 +60,15 @@ def resolve(finds: Iterable[Find]) -> list[Span]:
 def _merged(group: Sequence[Find]) -> Span:
     best = max(group, key=lambda find: (find.score, find.end - find.start, -find.start, find.entity))
     return Span(min(find.start for find in group), max(find.end for find in group), best.entity)
+
+
+def without_placeholders(text: str) -> str:
+    """The text with spaces in the place of placeholders, so that every position stays.
+
+    >>> without_placeholders("a [URL] b")
+    'a       b'
+    """
+    return PLACEHOLDER.sub(lambda match: " " * len(match[0]), text) if "[" in text else text
 
 
 def outside_placeholders(text: str, finds: Iterable[Find]) -> list[Find]:

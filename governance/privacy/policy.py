@@ -148,13 +148,13 @@ def _installed(package: str) -> bool:
     return package.isidentifier() and importlib.util.find_spec(package) is not None
 
 
-def load_policy(source: str = "default") -> ScrubPolicy:
-    """Read a scrub policy: a path, or the name of one that ships.
+def load_policy(source: str = "default", *, base: Path = Path()) -> ScrubPolicy:
+    """Read a scrub policy: a path (relative ones start from `base`), or the name of one that ships.
 
     Raises:
         ConfigError: no such file or name, an unknown key or entity, or a missing model.
     """
-    path = find("scrub", source)
+    path = find("scrub", source, base)
     policy = read(ScrubPolicy, path)
     policy.require_models()
     return policy

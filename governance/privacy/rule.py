@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from governance.privacy.checks import Check
-from governance.privacy.overlaps import Find
+from governance.privacy.overlaps import Find, without_placeholders
 
 BEFORE, AFTER = 32, 16
 """Characters before and after a candidate in which a context word may stand."""
@@ -34,7 +34,7 @@ class Rule:
         check: says how much of a candidate is valid; None: there is nothing to check.
         checked: score of a candidate that passes the check.
         loose: a weaker check that a candidate near a context word must pass; None: none.
-        context: words that support it, before or after.
+        context: words that support it, before or after; a placeholder such as `[CREDIT_CARD]` is none.
         supported: score of a candidate near such a word, its check passed or not.
         shops_own: a candidate right after "order number" and the like counts only with context.
     """
@@ -55,30 +55,32 @@ class Rule:
         """All finds in a folded text, with scores above 0."""
         if not self.needs(text):
             return
+        # Else the first card taken out would vouch for the shop's number next to it, that one for the next, and so on.
+        words = text if self.context is None else without_placeholders(text)
         for match in self.pattern.finditer(text):
             start, end = match.span("value" if "value" in self.pattern.groupindex else 0)
             if self.before is not None:
                 end_of_prefix, start = start, _backwards(text, start, self.before)
                 if start == end_of_prefix:
                     continue
-            length, score = self._worth(text, start, end)
+            length, score = self._worth(text, words, start, end)
             if score > 0:
                 yield Find(self.entity, start, start + length, score)
 
-    def _worth(self, text: str, start: int, end: int) -> tuple[int, float]:
-        """(characters that count, score) of one candidate."""
+    def _worth(self, text: str, words: str, start: int, end: int) -> tuple[int, float]:
+        """(characters that count, score) of one candidate; `words`: the text without placeholders."""
         options = [(end - start, self.score)]
         if self.check is not None and (length := self.check(text[start:end])):
             options.append((length, self.checked))
         if self.shops_own and ORDER_NUMBER.search(text, max(0, start - BEFORE), start):
             options = []
-        if self.supported and self._in_context(text, start, end):
+        if self.supported and self._in_context(words, start, end):
             length = self.loose(text[start:end]) if self.loose else end - start
             options.append((length, self.supported if length else 0.0))
         return max(options, key=lambda option: option[1], default=(0, 0.0))
 
-    def _in_context(self, text: str, start: int, end: int) -> bool:
-        around = text[max(0, start - BEFORE) : start], text[end : end + AFTER]
+    def _in_context(self, words: str, start: int, end: int) -> bool:
+        around = words[max(0, start - BEFORE) : start], words[end : end + AFTER]
         return self.context is not None and any(self.context.search(side) for side in around)
 
 

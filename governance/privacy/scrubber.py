@@ -1,7 +1,8 @@
 """The scrubber: raw text in, sealed text out, nothing kept of what it took out.
 
 It reads its own result again until it finds nothing more, so a scrubbed text scrubbed again is the same
-text, and no text passes that its own recognisers would flag. What it can't vouch for is an error.
+text, and no text passes that its own recognisers would flag. What it can't vouch for is an error, except for
+one text among those for training, which becomes `[UNREADABLE]` as a whole.
 """
 
 from __future__ import annotations
@@ -15,14 +16,24 @@ from typing import Literal
 from governance.dataset import ScrubbedText
 from governance.errors import ScrubError
 from governance.privacy.normalise import Folded, fold, language_of, repair
-from governance.privacy.overlaps import PLACEHOLDER, Find, Redacted, Span, outside_placeholders, redact, resolve
+from governance.privacy.overlaps import (
+    PLACEHOLDER,
+    UNREADABLE,
+    Find,
+    Redacted,
+    Span,
+    outside_placeholders,
+    redact,
+    resolve,
+)
 from governance.privacy.policy import LANGUAGES, Language, ScrubPolicy
 
 Direction = Literal["train", "prompt", "output"]
-"""Where a text is going: into training, to a model as a prompt, or out of a model. All are scrubbed alike so far."""
+"""Where a text is going: into training, to a model as a prompt, or out of a model. They differ only in what happens
+to a text that never settles."""
 
 ROUNDS = 50
-"""Readings after which a text that still yields something new is refused. Each takes out at least one character."""
+"""Readings after which a text that still yields something new is given up. Each takes out at least one character."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +70,24 @@ class Scrubber:
     def scrub_many(self, texts: Sequence[str], direction: Direction) -> list[Scrubbed]:
         """Scrub texts, one result each, in order; equal texts are read once.
 
+        A text that still yields personal data after `ROUNDS` readings can't be passed on. On its way into training it
+        is replaced as a whole by `[UNREADABLE]` and counted as one "UNREADABLE", so that it neither stops the other
+        texts nor vanishes unseen.
+
         Raises:
-            ScrubError: an item is not a string (named by position), or a recogniser failed.
+            ScrubError: an item is not a string (named by position), a recogniser failed, or a text that is no
+                training text never settles.
         """
-        del direction  # one treatment for all so far; callers already say which they mean
         clean = _checked(texts)
         done: dict[str, Scrubbed] = {}
         unique = list(dict.fromkeys(clean))
         for text, spans in zip(unique, self._spans(unique), strict=True):
-            counts = dict(Counter(span.entity for span in spans))
-            done[text] = Scrubbed(ScrubbedText(redact(text, spans).text), counts)
+            if spans is None and direction == "train":
+                done[text] = Scrubbed(ScrubbedText(f"[{UNREADABLE}]"), {UNREADABLE: 1})
+                continue
+            settled = _settled(spans)
+            counts = dict(Counter(span.entity for span in settled))
+            done[text] = Scrubbed(ScrubbedText(redact(text, settled).text), counts)
         return [done[text] for text in clean]
 
     def scrub_one(self, text: str, direction: Direction) -> tuple[str, dict[str, int]]:
@@ -77,13 +96,15 @@ class Scrubber:
         return scrubbed.text.text, dict(scrubbed.counts)
 
     def find(self, texts: Sequence[str]) -> list[list[Span]]:
-        """What `scrub_many` would replace, one list of disjoint spans per text, in order. Raises as `scrub_many`.
+        """What `scrub_many` would replace, one list of disjoint spans per text, in order.
 
+        Raises as `scrub_many` on its strict side: a text that never settles is an error.
         Positions are those of the text given, unless it held broken surrogate pairs.
         """
-        return self._spans(_checked(texts))
+        return [_settled(spans) for spans in self._spans(_checked(texts))]
 
-    def _spans(self, texts: list[str]) -> list[list[Span]]:
+    def _spans(self, texts: list[str]) -> list[list[Span] | None]:
+        """Spans of each text; None: it never settles."""
         spans: list[list[Span]] = [[] for _ in texts]
         pending = list(range(len(texts)))
         for _ in range(ROUNDS):
@@ -93,8 +114,9 @@ class Scrubber:
                 spans[row] = sorted([*spans[row], *(_original(version, span) for span in resolve(finds))])
             pending = [row for row, finds in zip(pending, found, strict=True) if finds]
             if not pending:
-                return spans
-        raise ScrubError(f"a text still yields new personal data after {ROUNDS} readings, so it can't be passed on")
+                break
+        lost = set(pending)
+        return [None if row in lost else found for row, found in enumerate(spans)]
 
     def _read(self, texts: list[str]) -> list[list[Find]]:
         """Finds of one reading, placeholders left out, in positions of each text."""
@@ -128,6 +150,12 @@ def _checked(texts: Sequence[str]) -> list[str]:
         if not isinstance(text, str):
             raise ScrubError(f"text {position}: expected a string, found {type(text).__name__}")
     return [repair(text) for text in texts]
+
+
+def _settled(spans: list[Span] | None) -> list[Span]:
+    if spans is None:
+        raise ScrubError(f"a text still yields new personal data after {ROUNDS} readings, so it can't be passed on")
+    return spans
 
 
 def _unfolded(folded: Folded, find: Find) -> Find:

@@ -23,6 +23,7 @@ from governance.statistics.intervals import Bounds, wilson
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+LEAST_DRAWS = 200  # fewer make intervals of chance
 DRAWS = 2000
 _CELLS = 2_000_000  # cells of one chunk, 16 MB in float64
 _KEPT = 20_000_000  # cells of a weight matrix worth keeping, 40 MB in uint16

@@ -16,7 +16,7 @@ from governance.dataset import Labels, ScrubbedDataset
 from governance.files import write_atomic
 from governance.training import private
 from governance.training.encoder import Hidden, LowerLayers
-from governance.training.model import Classifier, Shape, save
+from governance.training.model import SETTINGS, Classifier, Shape, save
 
 CLAIM = "claim.json"
 CURVE = "curve.json"
@@ -72,6 +72,8 @@ def train(
     Picks up what an interrupted attempt left there: the last finished epoch, or, for a private
     run, the last checkpoint with every charged step paid for.
     """
+    if (directory / SETTINGS).exists():  # written last: an earlier attempt got as far as its weights
+        return
     hidden = lower.outputs(rows.texts)
     targets = torch.from_numpy(labels.codes(rows.labels))
     weights = torch.tensor([recipe.class_weights.get(name, 1.0) for name in labels.classes])
@@ -99,7 +101,7 @@ def train(
         curve = [{"step": mark, "epsilon": private.epsilon_after(recipe.plan, mark)} for mark in marks]
     write_atomic(directory / CURVE, json.dumps(curve).encode())
     save(model, lower.cut, directory, {"classes": list(labels.classes)})
-    for left_over in (STATE, private.CHECKPOINT):
+    for left_over in (STATE, private.CHECKPOINT):  # after the weights: charged steps can't be had again
         (directory / left_over).unlink(missing_ok=True)
 
 

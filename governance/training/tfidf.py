@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from governance.dataset import Labels, ScrubbedDataset
+from governance.errors import DataError
 from governance.files import canonical, write_atomic
 
 WEIGHTS = "model.skops"
 DIGEST = "digest.txt"
 # A placeholder such as [PERSON] is one token, brackets and all, so that it can't pass for the word "person".
 WORDS = r"(?u)\[[a-z_]+\]|\b\w\w+\b"
+CHARACTERS = r"(?u)\[[a-z_]+\]|[a-z0-9]+|[^\W_a-z0-9]"
 
 
 def train(
@@ -34,8 +36,11 @@ def train(
         directory: where `model.skops` goes.
         max_features: most frequent n-grams kept.
         regularisation: scikit-learn's C; smaller is stronger.
-        language: "zh" counts one to three characters, since words have no spaces; else one or two words.
+        language: "zh" counts runs of one to three characters, since words have no spaces; else one or two words.
         seed: of the solver.
+
+    Raises:
+        DataError: there are no words to count.
     """
     import skops.io
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -44,7 +49,9 @@ def train(
     from threadpoolctl import threadpool_limits
 
     if language == "zh":
-        features = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), max_features=max_features, sublinear_tf=True)
+        features = TfidfVectorizer(
+            token_pattern=CHARACTERS, ngram_range=(1, 3), max_features=max_features, sublinear_tf=True
+        )
     else:
         features = TfidfVectorizer(
             token_pattern=WORDS, ngram_range=(1, 2), max_features=max_features, sublinear_tf=True
@@ -52,7 +59,12 @@ def train(
     model = LogisticRegression(C=regularisation, class_weight="balanced", max_iter=1000, random_state=seed)
     pipeline = Pipeline([("features", features), ("model", model)])
     with threadpool_limits(1):  # threads cost twenty times more than they bring on vectors this small
-        pipeline.fit([text.text for text in rows.texts], labels.codes(rows.labels))
+        try:
+            pipeline.fit([text.text for text in rows.texts], labels.codes(rows.labels))
+        except ValueError as error:
+            if "empty vocabulary" not in str(error):
+                raise
+            raise DataError("tfidf-logistic: no training text holds a word of two letters or more") from None
     # Plain integers: skops writes one file per numpy scalar, which takes minutes for a vocabulary.
     features.vocabulary_ = {word: int(index) for word, index in features.vocabulary_.items()}
     write_atomic(directory / DIGEST, _digest(pipeline).encode())
