@@ -12,7 +12,6 @@ import dataclasses
 import datetime
 import itertools
 import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ import numpy as np
 from evaluators.base import HELD_OUT, Found, Predictions, Probe, Setting, Subject
 from governance.answers import load_answers, save_answers
 from governance.backends.base import Answer, Backend, Capability
+from governance.conclude import ID_DIGITS, Result, conclude
 from governance.config import OpenAIModel
 from governance.contenders import Contender, Ring, contender, facts_of
 from governance.dataset import ModelText, ScrubbedDataset
@@ -33,7 +33,6 @@ from governance.describe import data_entry, lineage
 from governance.files import digest_file, digest_of, write_atomic
 from governance.measure import Outcome
 from governance.offline import stay_home
-from governance.policy import Policy, Verdict, judge, load_policy
 from governance.prepare import Plan, prepare
 from governance.progress import Progress
 from governance.record import RECORD, ModelEntry, RunRecord, load_record, save_record
@@ -44,21 +43,8 @@ if TYPE_CHECKING:
 
     from governance.privacy.scrubber import Scrubber
 
-ID_DIGITS = 12
-POLICY = "policy.json"  # beside each verdict: what it was judged by
 ASKED_AT_ONCE = 64  # between two moves of the progress bar
 STORE = ".stages"
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished audit: its evidence, its verdict, and where both are."""
-
-    record: RunRecord
-    policy: Policy
-    verdict: Verdict
-    directory: Path
-    out: Path
 
 
 def run_audit(
@@ -116,34 +102,6 @@ def _existing(directory: Path, progress: Progress) -> RunRecord | None:
         return None
     progress.say(f"nothing changed: the record of {directory} stands")
     return load_record(directory)
-
-
-def conclude(record: RunRecord, policy: Policy, directory: Path, *, language: str = "en") -> Result:
-    """Judge a record and render it to `out/<digest of policy, language and renderer>/`, once."""
-    from reports import render
-
-    verdict = judge(record, policy)
-    inputs = [record.digest(), policy.model_dump(mode="json"), language, code_digest("reports", "governance.policy")]
-    out = directory / "out" / digest_of(inputs)[:ID_DIGITS]
-    if not (out / "verdict.json").exists():
-        rendered = dict(render(record, verdict, policy, language=language))
-        whole = rendered.pop("verdict.json")
-        for name, content in {**rendered, POLICY: policy.model_dump_json(indent=1).encode()}.items():
-            write_atomic(out / name, content)
-        write_atomic(out / "verdict.json", whole)  # last: a folder that has it is whole
-    _point(directory / "latest", Path("out") / out.name)
-    return Result(record, policy, verdict, directory, out)
-
-
-def _point(link: Path, target: Path) -> None:
-    """Make a symbolic link point to `target`, in one step."""
-    if link.is_symlink() and link.readlink() == target:
-        return
-    if link.exists() and not link.is_symlink():
-        return  # a copy of a run, made without links; what it calls latest stays as it was copied
-    new = link.with_name(f".latest-{os.getpid()}")
-    new.symlink_to(target)
-    new.replace(link)
 
 
 @contextlib.contextmanager
@@ -425,15 +383,3 @@ def _one_side(rows: ScrubbedDataset, train: int) -> tuple[NDArray[np.int64], NDA
 def _training_digest(rows: ScrubbedDataset) -> str:
     """Identity of what models are trained on: texts and labels. A new group column trains nothing again."""
     return digest_of([[text.text, label] for text, label in zip(rows.texts, rows.labels, strict=True)])
-
-
-def judge_again(directory: Path, policy: str | None, *, language: str) -> Result:
-    """Judge and render an existing run, by a policy or, if none is named, by the one that it was last judged by.
-
-    Raises:
-        RecordError: not a run directory, or damaged.
-        ConfigError: the policy can't be read.
-    """
-    record = load_record(directory)
-    last = directory / "latest" / POLICY
-    return conclude(record, load_policy(policy or (last if last.exists() else "launch")), directory, language=language)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 if TYPE_CHECKING:
-    from governance.audit import Result
+    from governance.conclude import Result
 
 INTERRUPTED = 130
 BUG = 4
@@ -107,7 +107,7 @@ def audit(config: str, *, out: Path, exit_zero: bool, again: bool, quiet: bool, 
 @_guarded
 def gate(run: Path, *, policy: str | None, lang: str, as_json: bool) -> int:
     """Judge the record of RUN again, by any policy, without running anything."""
-    from governance.audit import judge_again
+    from governance.conclude import judge_again
 
     result = judge_again(run, policy, language=lang)
     _show(result, language=lang, as_json=as_json)
@@ -121,7 +121,7 @@ def gate(run: Path, *, policy: str | None, lang: str, as_json: bool) -> int:
 @_guarded
 def report(run: Path, *, policy: str | None, lang: str) -> int:
     """Render the reports of RUN again, for example in another language."""
-    from governance.audit import judge_again
+    from governance.conclude import judge_again
 
     click.echo(str(judge_again(run, policy, language=lang).out / "report.html"))
     return 0

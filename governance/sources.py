@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import math
-import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +19,7 @@ import numpy as np
 
 from governance.dataset import Labels, Roles
 from governance.errors import DataError
+from governance.formats import read_columns
 from governance.registry import nearest
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PACKAGE = "package:"
-BLOCK = 16 << 20  # bytes that Arrow parses at once: the longest row it can read
 MAX_CLASSES = 50
 MAX_GROUPS = 100
 ABSENT = frozenset({"", "na", "n/a", "nan", "none", "null", "-"})  # where a number should be
@@ -180,7 +178,7 @@ def read_dataset(
         **{f"data.bands.{name}.column": column for name, (column, _) in bands.items()},
         **({"data.cluster": roles.cluster} if roles.cluster else {}),
     }
-    table = _read_table(path, sorted(set(wanted.values())), wanted)
+    table = read_columns(path, sorted(set(wanted.values())), wanted)
     if table.num_rows == 0:
         raise DataError(f"{path}: no rows")
     texts = [None if text is None else str(text) for text in table[roles.text].to_pylist()]
@@ -229,36 +227,6 @@ def classes_of(path: Path, dataset: Dataset, roles: Roles, positive: str | None)
     if positive is not None and positive not in classes:
         raise DataError(f"{path}: data.positive: no class '{positive}'. {nearest(positive, classes)}")
     return Labels(classes, positive or (classes[-1] if len(classes) == 2 else None))
-
-
-def column_names(path: Path) -> list[str]:
-    """A file's column names.
-
-    Raises:
-        DataError: it can't be read.
-    """
-    return _reading(path, lambda: _open(path)[0])  # type: ignore[no-any-return]
-
-
-def known_columns(column: str, names: Sequence[str]) -> str:
-    """The nearest column and all of them; or, where a row of data stands for a header, their number alone.
-
-    >>> known_columns("text", ["1", "I am Ann Smith, call 212-555-0187"])
-    '2 columns, of which the first row names none; does the file have a header row?'
-    """
-    if any(len(name) > 40 or re.search(r"\d{5}|\d-\d|@|^[-\d.]*$|(\S+\s+){5}", name) for name in names):
-        return f"{len(names)} columns, of which the first row names none; does the file have a header row?"
-    return nearest(column, names)
-
-
-def first_values(path: Path, column: str, count: int) -> list[str]:
-    """The first values of a column, as strings.
-
-    Raises:
-        DataError: it can't be read.
-    """
-    table = _reading(path, lambda: _open(path)[1]([column]))
-    return [str(value) for value in table[column].slice(0, count).to_pylist() if value is not None]
 
 
 def _label(value: Any) -> str | None:
@@ -311,97 +279,3 @@ def _band(value: Any, edges: Sequence[float]) -> str | None:
             whole = float(low).is_integer() and float(high).is_integer() and number.is_integer()
             return f"{low:g}-{high - 1:g}" if whole else f"{low:g} to under {high:g}"
     return f"{edges[-1]:g} and over"
-
-
-def _read_table(path: Path, columns: list[str], roles: Mapping[str, str]) -> pa.Table:
-    """Only the named columns, whatever the format."""
-    import pyarrow as pa
-
-    names, load = _reading(path, lambda: _open(path))
-    missing = {key: column for key, column in roles.items() if column not in names}
-    if missing:
-        key, column = next(iter(missing.items()))
-        raise DataError(f"{path}: {key}: no column '{column}'. {known_columns(column, names)}")
-    table = _reading(path, lambda: load(columns))
-    for field in table.schema:
-        if pa.types.is_binary(field.type):  # what Arrow makes of a CSV that isn't UTF-8
-            raise DataError(f"{path}: column '{field.name}': expected UTF-8 text, found something else")
-    return table
-
-
-def _reading(path: Path, act: Callable[[], Any]) -> Any:
-    """Do something to a file; what goes wrong is told without its cells."""
-    import pyarrow as pa
-
-    try:
-        return act()
-    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: can't be read: {_without_cells(error)}") from None
-
-
-def _open(path: Path) -> tuple[list[str], Any]:
-    """Column names of a source, and a function that reads some of them."""
-    import pyarrow as pa
-    import pyarrow.csv
-    import pyarrow.ipc
-    import pyarrow.json
-    import pyarrow.parquet as pq
-
-    if path.is_dir():
-        return _open_hugging_face(path)
-    if path.stat().st_size == 0:
-        raise DataError(f"{path}: the file is empty")
-    if ".parquet" in path.suffixes:
-        file = pq.ParquetFile(path)
-        return file.schema_arrow.names, lambda columns: file.read(columns=columns)
-    if path.suffix in (".csv", ".tsv"):
-        parse = pa.csv.ParseOptions(delimiter="\t" if path.suffix == ".tsv" else ",", newlines_in_values=True)
-        blocks = pa.csv.ReadOptions(block_size=BLOCK)
-        with pa.csv.open_csv(path, read_options=blocks, parse_options=parse) as reader:
-            names = reader.schema.names
-        if len(set(names)) != len(names):
-            raise DataError(f"{path}: a column name stands twice in the header")
-
-        def load(columns: list[str]) -> pa.Table:
-            # As text, all of it: "007", "NA" and "1.0" are what somebody wrote, not what Arrow makes of them.
-            types = dict.fromkeys(columns, pa.string())
-            convert = pa.csv.ConvertOptions(
-                include_columns=columns, column_types=types, strings_can_be_null=True, null_values=[""]
-            )
-            return pa.csv.read_csv(path, read_options=blocks, parse_options=parse, convert_options=convert)
-
-        return names, load
-    if path.suffix in (".jsonl", ".ndjson"):
-        table = pa.json.read_json(path, read_options=pa.json.ReadOptions(block_size=BLOCK))
-        return table.column_names, table.select
-    raise DataError(f"{path}: expected .csv, .tsv, .jsonl, .parquet or a Hugging Face dataset folder")
-
-
-def _open_hugging_face(path: Path) -> tuple[list[str], Any]:
-    """A folder that `datasets.Dataset.save_to_disk` wrote: Arrow streams named in state.json."""
-    import pyarrow as pa
-
-    state = path / "state.json"
-    if not state.is_file():
-        raise DataError(f"{path}: expected a Hugging Face dataset folder with state.json (name one split, not all)")
-    try:
-        files = [path / Path(entry["filename"]).name for entry in json.loads(state.read_bytes())["_data_files"]]
-        tables = [pa.ipc.open_stream(pa.memory_map(str(file))).read_all() for file in files]
-    except (ValueError, KeyError, TypeError):
-        raise DataError(f"{path}: state.json is not one that Hugging Face's datasets wrote") from None
-    table = pa.concat_tables(tables)
-    return table.column_names, table.select
-
-
-def _without_cells(error: Exception) -> str:
-    """An Arrow message without the row that it quotes: rows hold personal data.
-
-    >>> _without_cells(ValueError("CSV parse error: Expected 2 columns, got 3: Ann,5 Elm St,1"))
-    'CSV parse error: Expected 2 columns, got 3'
-    """
-    known = re.match(r"(CSV parse error: Expected \d+ columns, got \d+|Empty CSV file|JSON parse error)", str(error))
-    if known:
-        return known.group(1)
-    if "UTF8" in str(error) or "UTF-8" in str(error) or isinstance(error, UnicodeDecodeError):
-        return "expected UTF-8 text, found another encoding"
-    return f"not a file of this format ({type(error).__name__})"

@@ -79,7 +79,8 @@ def _only_file(directory: Path) -> Path | None:
 
 def _columns(source: Path, text: str, label: str) -> tuple[str, str]:
     """The two columns, checked against the file."""
-    from governance.sources import column_names, known_columns, locate
+    from governance.formats import column_names, known_columns
+    from governance.sources import locate
 
     names = column_names(locate(str(source), Path()))
     for option, column in (("--text", text), ("--label", label)):
@@ -90,7 +91,7 @@ def _columns(source: Path, text: str, label: str) -> tuple[str, str]:
 
 def _language(source: Path, text: str) -> str:
     """ "zh" if the first rows hold many Han characters, else "en"."""
-    from governance.sources import first_values
+    from governance.formats import first_values
 
     sample = "".join(first_values(source, text, 100))
     han = sum("\u4e00" <= character <= "\u9fff" for character in sample)

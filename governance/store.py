@@ -61,7 +61,9 @@ def code_digest(*modules: str) -> str:
         if spec is None or spec.origin is None:
             raise ValueError(f"no module {name}")
         origin = Path(spec.origin)
-        files = sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
+        # Templates and tables that stand beside the code are part of what it does.
+        beside = (file for file in origin.parent.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+        files = sorted(beside) if origin.name == "__init__.py" else [origin]
         for file in files:
             hashed.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     return hashed.hexdigest()

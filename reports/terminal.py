@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.cells import cell_len
 
-from governance.measure import NotMeasured
+from governance.measure import EVERYONE, NotMeasured
 from governance.policy import Policy, Status, Verdict
 from governance.record import RunRecord
 from reports.blocks import cell
@@ -63,9 +63,8 @@ def _reason(view: View, control: ControlView) -> str:
     texts, candidate = view.texts, view.candidate.name
     status = control.status or Status.UNPROVEN
     unmet = [item for item in control.of(candidate) if item.finding.status is status]
-    where = (
-        texts("terminal.where", where="; ".join(item.where for item in unmet)) if any(i.where for i in unmet) else ""
-    )
+    places = "; ".join(item.where for item in unmet if item.finding.slice != EVERYONE.label())
+    where = texts("terminal.where", where=places) if places else ""
     return f"{texts(f'status.{status.value}').upper()}  {control.says} [{control.control.id}]{where}"
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from governance import judge, run_audit
-from governance.audit import conclude
+from governance.conclude import conclude
 from governance.configfile import shipped
 from governance.measure import Measurement, NotMeasured
 from governance.policy import Status, load_policy

@@ -48,14 +48,12 @@ def train(
     from sklearn.pipeline import Pipeline
     from threadpoolctl import threadpool_limits
 
-    if language == "zh":
-        features = TfidfVectorizer(
-            token_pattern=CHARACTERS, ngram_range=(1, 3), max_features=max_features, sublinear_tf=True
-        )
-    else:
-        features = TfidfVectorizer(
-            token_pattern=WORDS, ngram_range=(1, 2), max_features=max_features, sublinear_tf=True
-        )
+    features = TfidfVectorizer(
+        token_pattern=CHARACTERS if language == "zh" else WORDS,
+        ngram_range=(1, 3) if language == "zh" else (1, 2),
+        max_features=max_features,
+        sublinear_tf=True,
+    )
     model = LogisticRegression(C=regularisation, class_weight="balanced", max_iter=1000, random_state=seed)
     pipeline = Pipeline([("features", features), ("model", model)])
     with threadpool_limits(1):  # threads cost twenty times more than they bring on vectors this small
