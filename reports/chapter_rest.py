@@ -128,12 +128,12 @@ def _training(view: View) -> list[Block]:
     rows = []
     for model in view.charted:
         entry = model.entry
-        trained = clean(entry.trained_parts or "") if entry.trained else texts("model.untrained")
+        trained = clean(texts.said(entry.trained_parts or "")) if entry.trained else texts("model.untrained")
         rows.append(
             [
                 Cell(model.label, small=clean(entry.title, 120), model=model),
                 Cell(clean(entry.kind, 40)),
-                Cell(clean(entry.source, 160), small=model.note or ""),
+                Cell(clean(texts.said(entry.source), 160), small=model.note or ""),
                 Cell(clean(entry.licence or texts("unknown"), 60)),
                 Cell(trained or texts("model.trained")),
                 Cell(texts.count(entry.trained_on) if entry.trained_on else texts("missing"), kind="number"),
