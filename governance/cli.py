@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from governance.conclude import Result
 
 INTERRUPTED = 130
+BROKEN_PIPE = 141
 BUG = 4
 
 
@@ -36,6 +37,9 @@ def _guarded(command: Callable[..., int]) -> Callable[..., NoReturn]:
         except KeyboardInterrupt:
             click.echo("\nsteelyard: interrupted; run the same command again to resume", err=True)
             code = INTERRUPTED
+        except BrokenPipeError:  # `| head`: whoever read has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = BROKEN_PIPE
         except OSError as error:
             # A full disk, a folder without permission: the user's to mend, and nothing done so far is lost.
             where = f"{error.filename}: " if error.filename else ""

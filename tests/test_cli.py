@@ -124,6 +124,8 @@ def test_a_file_that_is_no_config_is_told(tmp_path: Path, content: str, message:
 
 def test_a_missing_config_is_told(tmp_path: Path) -> None:
     assert "nowhere.yaml: no such file" in run("audit", tmp_path / "nowhere.yaml").output
+    (tmp_path / "steelyard.yaml").touch()
+    assert "no such file. Did you mean 'steelyard.yaml'?" in run("audit", tmp_path / "steelyard.yml").output
     result = run("audit", "quikstart")
     assert result.exit_code == 2
     assert "Did you mean 'quickstart'?" in result.output
@@ -170,6 +172,13 @@ def test_a_mistake_is_found_before_anything_heavy_is_imported(folder: Path) -> N
     assert "pydantic" in loaded
     heavy = {"torch", "transformers", "presidio_analyzer", "spacy", "fairlearn", "sklearn", "pandas", "openai"}
     assert not loaded & heavy
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = f"{sys.executable} -m governance schema | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[0] == "{"
 
 
 def test_the_schema_is_for_editors() -> None:
