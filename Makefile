@@ -31,7 +31,7 @@ assets: $(VENV)/.installed ## install the demo models and data
 audit: $(VENV)/.installed ## the quickstart: four models on real reviews, judged (minutes)
 	@$(BIN)/steelyard audit quickstart --out $(OUT) --exit-zero
 
-audits: $(VENV)/.installed ## the same on the full data set (an hour)
+audits: $(VENV)/.installed ## the same on the full data set (about three times as long)
 	@$(BIN)/steelyard audit clothing-full --out $(OUT) --exit-zero
 
 test: $(VENV)/.developer ## all tests
