@@ -61,7 +61,10 @@ def _handler(fake: Fake, behave: Behaviour) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            try:
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            except (OSError, ValueError):
+                return  # the client was killed in the middle of its request
             message = body["messages"][-1]["content"]
             with fake.lock:
                 before = fake.messages.count(message)

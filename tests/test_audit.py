@@ -25,7 +25,16 @@ from tests.fakeserver import Play, closed_port, fake_server
 from tests.tiny import write_config, write_encoder, write_reviews
 
 ROOT = Path(__file__).parent.parent
-CLOSED = {"kind": "openai", "model": "fake", "prompt": "recommend.en.v1", "rows": 20, "max_retries": 2, "timeout": 5}
+CONCURRENCY = 4
+CLOSED = {
+    "kind": "openai",
+    "concurrency": CONCURRENCY,
+    "model": "fake",
+    "prompt": "recommend.en.v1",
+    "rows": 20,
+    "max_retries": 2,
+    "timeout": 5,
+}
 
 
 def closed(url: str, **changes: Any) -> dict[str, Any]:
@@ -327,7 +336,9 @@ def test_an_audit_killed_again_and_again_ends_with_the_same_record(folder: Path)
                 kills, delay = kills + 1, delay + 1.2
                 assert kills < 40
         assert kills >= 3
-        assert set(fake.answered.values()) == {1}  # every answer was paid for once
+        # Paid for once, but for answers that were on their way to a process that no longer lived to take them.
+        assert fake.answered.total() - len(fake.answered) <= kills * CONCURRENCY
+        assert len(fake.answered) == 150
         [run] = (folder / "runs/small").glob("*/record.json")
         killed = load_record(run.parent)
         assert killed.model("open-private").claim.steps == 40  # type: ignore[union-attr]
