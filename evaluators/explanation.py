@@ -14,7 +14,7 @@ from typing import cast
 from evaluators.base import Probe, Setting, Subject
 from governance.backends.base import Capability, Explains, WordWeight
 from governance.measure import Fact, NotMeasured, Outcome, Slice, Unit
-from governance.privacy.policy import ENTITIES
+from governance.privacy.entities import ENTITIES
 
 # With an optional counter, as a scrubber writes that tells people apart: [PERSON_2].
 _BRACKETED = re.compile(r"\[([^\[\]]+?)(?:_\d+)?\]")

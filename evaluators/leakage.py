@@ -17,8 +17,8 @@ from evaluators.base import HELD_OUT, Found, Predictions, Probe, Setting, Subjec
 from governance.backends.base import Capability
 from governance.errors import ConfigError
 from governance.measure import EVERYONE, Fact, Measurement, NotMeasured, Outcome, Slice, Unit
+from governance.privacy.entities import LANGUAGES, STRUCTURED, Language
 from governance.privacy.planting import Planted, plant, read_sentences, shop_texts
-from governance.privacy.policy import LANGUAGES, STRUCTURED, Language
 from governance.registry import nearest
 from governance.statistics.intervals import clustered_wilson, wilson
 

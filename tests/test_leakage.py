@@ -16,8 +16,8 @@ from governance.backends.base import Capability
 from governance.dataset import Labels, ScrubbedDataset, ScrubbedText
 from governance.errors import ConfigError, ScrubError
 from governance.measure import Fact, Measurement, NotMeasured, Outcome, Unit
+from governance.privacy.entities import ENTITIES, STRUCTURED
 from governance.privacy.planting import Sentences, plant, read_sentences, shop_texts
-from governance.privacy.policy import ENTITIES, STRUCTURED
 
 Finder = Callable[[Sequence[str]], Sequence[Sequence[Found]]]
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import governance
-from governance.privacy.policy import ENTITIES, load_policy
+from governance.privacy.entities import ENTITIES
+from governance.privacy.policy import load_policy
 
 ROOT = Path(governance.__file__).parents[1]
 

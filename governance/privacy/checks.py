@@ -6,6 +6,7 @@ spaces try the longest prefix first and shorten it.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import re
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from governance.privacy.quiet import light_import
 Check = Callable[[str], int]
 
 _TWO_SERIES = range(2221, 2721)
+_MAESTRO = ("50", "56", "57", "58", "6304", "6390", "67")
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 
 
@@ -46,9 +48,11 @@ def card(value: str) -> int:
 
 
 def _issued(digits: str) -> bool:
-    if len(digits) == 12:  # Maestro alone is that short: 50, 56 to 69
-        return digits.startswith(("50", "56", "57", "58", "6"))
-    return digits[0] in "3456" or int(digits[:4]) in _TWO_SERIES or digits.startswith(("1800", "2131"))
+    if len(digits) > 16:
+        return digits.startswith((*_MAESTRO, "4", "60", "62", "64", "65", "68", "81", "95588"))
+    if len(digits) in (12, 13):  # a barcode's length: Maestro's own prefixes, and old Visa cards
+        return digits.startswith(_MAESTRO) or (len(digits) == 13 and digits[0] == "4")
+    return digits[0] in "3456" or int(digits[:4]) in _TWO_SERIES or digits.startswith(("1800", "2131", "95588"))
 
 
 @cache
@@ -105,7 +109,7 @@ def resident_date(value: str) -> int:
         day = date(int(born[:4]), int(born[4:6]), int(born[6:]))
     except ValueError:
         return 0
-    return len(value) if date(1890, 1, 1) <= day else 0
+    return len(value) if date(1890, 1, 1) <= day and compact[:2] in _PROVINCES else 0
 
 
 def ip_address(value: str) -> int:
@@ -132,3 +136,142 @@ def web_address(value: str) -> int:
     """A web address without the punctuation that ends its sentence."""
     trimmed = value.rstrip(".,;:!?'\")}*_~|-")
     return len(trimmed) if "." in trimmed else 0
+
+
+def card_length(value: str) -> int:
+    """A number as long as a card's: a mistyped one, next to a word that says what it is."""
+    return next((end for end, digits in _prefixes(value) if 12 <= len(digits) <= 19), 0)
+
+
+_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+
+
+@cache
+def _bech32() -> Callable[[str], object]:
+    with light_import():
+        from presidio_analyzer.predefined_recognizers import CryptoRecognizer
+
+    return CryptoRecognizer().validate_result  # type: ignore[no-any-return]
+
+
+def wallet(value: str) -> int:
+    """A Bitcoin or Tron address by its checksum: Base58Check, or Bech32 as Presidio computes it."""
+    if value.startswith("bc1"):
+        return len(value) if _bech32()(value) else 0
+    number = 0
+    for char in value:
+        number = number * 58 + _BASE58.index(char)
+    if number.bit_length() > 200:
+        return 0
+    payload, given = (raw := number.to_bytes(25, "big"))[:21], raw[21:]
+    return len(value) if hashlib.sha256(hashlib.sha256(payload).digest()).digest()[:4] == given else 0
+
+
+def national_insurance(value: str) -> int:
+    """A UK national insurance number by the prefixes that are given out.
+
+    Source:
+        HMRC, National Insurance Manual NIM39110.
+    """
+    prefix = value[:2].upper()
+    barred = prefix in {"BG", "GB", "KN", "NK", "NT", "TN", "ZZ"} or set(prefix) & set("DFIQUV") or prefix[1] == "O"
+    return 0 if barred else len(value)
+
+
+def national_insurance_spaced(value: str) -> int:
+    """One written in pairs; without spaces it could be any shop's article number."""
+    return national_insurance(value) if " " in value else 0
+
+
+def international(value: str) -> int:
+    """A telephone number with a country code: 8 to 15 digits (ITU-T E.164)."""
+    return len(value) if 8 <= sum(char.isdigit() for char in value) <= 15 else 0
+
+
+def british(value: str) -> int:
+    """A British number with its 0: 10 or 11 digits, in groups or all in one if it is a mobile's."""
+    digits = re.sub(r"\D", "", value)
+    if digits.startswith(("080", "084", "087", "03")):  # free of charge or shared cost: a shop's
+        return 0
+    grouped = len(digits) < len(value)
+    return (
+        len(value)
+        if (len(digits) == 11 and (grouped or digits.startswith("07"))) or (len(digits) == 10 and grouped)
+        else 0
+    )
+
+
+_PROVINCES = frozenset(
+    [
+        "11",
+        "12",
+        "13",
+        "14",
+        "15",
+        "21",
+        "22",
+        "23",
+        "31",
+        "32",
+        "33",
+        "34",
+        "35",
+        "36",
+        "37",
+        "41",
+        "42",
+        "43",
+        "44",
+        "45",
+        "46",
+        "50",
+        "51",
+        "52",
+        "53",
+        "54",
+        "61",
+        "62",
+        "63",
+        "64",
+        "65",
+        "71",
+        "81",
+        "82",
+        "83",
+        "91",
+    ]
+)
+"""First two digits of GB/T 2260 region codes, and of those for people from Hong Kong, Macao, Taiwan and abroad."""
+
+
+def legacy_resident_id(value: str) -> int:
+    """A resident ID of 15 digits, as issued until 1999: a region that exists and a real date."""
+    born = value[6:12]
+    try:
+        date(1900 + int(born[:2]), int(born[2:4]), int(born[4:]))
+    except ValueError:
+        return 0
+    return len(value) if value[:2] in _PROVINCES else 0
+
+
+_REGISTRARS = "123456789ANY"
+_CREDIT_CODE = "0123456789ABCDEFGHJKLMNPQRTUWXY"
+
+
+def company_id(value: str) -> int:
+    """A unified social credit code: 18 characters, the last one checks the others mod 31.
+
+    Source:
+        GB 32100-2015.
+    """
+    code = value.upper()
+    # Who registered it, and where: without these, every 31st number of 18 digits would pass.
+    if len(code) != 18 or code[0] not in _REGISTRARS or code[2:4] not in _PROVINCES or set(code) - set(_CREDIT_CODE):
+        return 0
+    total = sum(_CREDIT_CODE.index(char) * pow(3, place, 31) for place, char in enumerate(code[:17]))
+    return len(value) if _CREDIT_CODE[-total % 31] == code[17] else 0
+
+
+def plate(value: str) -> int:
+    """A Chinese vehicle plate with a digit in it: five letters after a province's character are a word."""
+    return len(value) if sum(char.isdigit() for char in value) > 1 else 0

@@ -1,7 +1,7 @@
 """Spans: which finds become which placeholders, and a text with them put in.
 
-Finds that overlap become one span over all of them, named after the best (higher score, then longer):
-no character that any recogniser flagged is left beside a placeholder.
+Finds that overlap become one span over all of them, named after the best (checksum before pattern before
+model, then the longest): no character that any recogniser flagged is left beside a placeholder.
 """
 
 from __future__ import annotations
@@ -9,25 +9,32 @@ from __future__ import annotations
 import bisect
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from governance.privacy.policy import ENTITIES
+from governance.privacy.entities import ENTITIES
 
 UNREADABLE = "UNREADABLE"
 """Stands, in brackets and counts, for a whole text that the scrubber gave up on: not one piece of it is passed on."""
 
-PLACEHOLDER = re.compile(rf"\[(?:{'|'.join(sorted([*ENTITIES, UNREADABLE], key=len, reverse=True))})(?:_\d{{1,9}})?\]")
-"""What stands in a text for personal data. In an input it is harmless: it holds nothing."""
+_LABELS = "|".join(sorted([*ENTITIES, UNREADABLE], key=len, reverse=True))
+PLACEHOLDER = re.compile(rf"\[(?:{_LABELS})(?:_\d{{1,9}}|#[a-p]{{16}}|~[a-p]{{58,4000}})?\]")
+"""What stands in a text for personal data: `[PERSON]`, numbered `[PERSON_2]`, hashed `[PERSON#…]`, encrypted
+`[PERSON~…]`. In an input it is harmless: bytes are spelt with the letters a to p, so that it can hold no number."""
+
+
+MODEL, PATTERN, CHECKSUM = range(3)
+"""How a find was made, in ascending order of what it's worth against another that overlaps it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Find:
-    """What one recogniser flagged, and how sure it is."""
+    """What one recogniser flagged, how sure it is, and how it knows (`MODEL`, `PATTERN` or `CHECKSUM`)."""
 
     entity: str
     start: int
     end: int
     score: float
+    rank: int = PATTERN
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -42,7 +49,7 @@ class Span:
 def resolve(finds: Iterable[Find]) -> list[Span]:
     """Disjoint spans, in order, that cover every character of every find.
 
-    >>> resolve([Find("PERSON", 0, 9, 0.85), Find("EMAIL_ADDRESS", 5, 21, 1.0)])
+    >>> resolve([Find("PERSON", 0, 9, 0.85, MODEL), Find("EMAIL_ADDRESS", 5, 21, 0.6)])
     [Span(start=0, end=21, entity='EMAIL_ADDRESS')]
     """
     spans: list[Span] = []
@@ -58,7 +65,7 @@ def resolve(finds: Iterable[Find]) -> list[Span]:
 
 
 def _merged(group: Sequence[Find]) -> Span:
-    best = max(group, key=lambda find: (find.score, find.end - find.start, -find.start, find.entity))
+    best = max(group, key=lambda find: (find.rank, find.end - find.start, find.score, -find.start, find.entity))
     return Span(min(find.start for find in group), max(find.end for find in group), best.entity)
 
 
@@ -86,10 +93,10 @@ def _minus(find: Find, taken: Sequence[tuple[int, int]]) -> list[Find]:
         if high <= start:
             continue
         if low > start:
-            parts.append(Find(find.entity, start, low, find.score))
+            parts.append(replace(find, start=start, end=low))
         start = high
     if start < find.end:
-        parts.append(Find(find.entity, start, find.end, find.score))
+        parts.append(replace(find, start=start))
     return parts
 
 
@@ -98,12 +105,12 @@ def _trimmed(text: str, find: Find) -> Find | None:
     if not any(char.isalnum() for char in value):
         return None
     start = find.start + len(value) - len(value.lstrip())
-    return Find(find.entity, start, start + len(value.strip()), find.score)
+    return replace(find, start=start, end=start + len(value.strip()))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Redacted:
-    """A text with placeholders put in, and where its other parts come from.
+    """A text with stand-ins put in, and where its other parts come from.
 
     Attributes:
         text: the redacted text.
@@ -121,15 +128,17 @@ class Redacted:
         return there + start - here, there + end - here
 
 
-def redact(text: str, spans: Sequence[Span]) -> Redacted:
-    """Put a placeholder where each span is; `spans` disjoint and in order."""
+def redact(text: str, spans: Sequence[Span], stand_ins: Sequence[str] | None = None) -> Redacted:
+    """Put a stand-in where each span is; `spans` disjoint and in order, stand-ins placeholders unless given."""
+    labels = [f"[{span.entity}]" for span in spans] if stand_ins is None else stand_ins
     out: list[str] = []
     pieces: list[tuple[int, int, int]] = []
     position = length = 0
-    for start, end, label in [*((span.start, span.end, f"[{span.entity}]") for span in spans), (len(text), None, "")]:
-        kept = text[position:start]
+    for span, label in zip(spans, labels, strict=True):
+        kept = text[position : span.start]
         pieces.append((length, position, len(kept)))
         out += [kept, label]
         length += len(kept) + len(label)
-        position = end if end is not None else start
-    return Redacted("".join(out), tuple(pieces))
+        position = span.end
+    pieces.append((length, position, len(text) - position))
+    return Redacted("".join([*out, text[position:]]), tuple(pieces))

@@ -1,7 +1,7 @@
 """Sentences with made-up personal data in known places, and sentences with a shop's own figures and none.
 
-The sentences are ours (configs/probes); the values come from Faker, seeded, and from formats written out here
-where Faker has none. No value is taken from anybody.
+The sentences are ours (configs/probes); the values come from Faker, seeded, and from `madeup` where Faker has
+none. No value is taken from anybody.
 """
 
 from __future__ import annotations
@@ -18,15 +18,19 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from governance.configfile import find, read
 from governance.privacy.checks import luhn
+from governance.privacy.entities import ENTITIES, Language
+from governance.privacy.madeup import DIGITS, MadeUp
 from governance.privacy.overlaps import Span
-from governance.privacy.policy import ENTITIES, Language
 from governance.registry import nearest
 
 if TYPE_CHECKING:
     from faker import Faker
 
 _SLOT = re.compile(r"\{([A-Z_]+)(?:\|([a-z]+))?\}")
-_FORMS = ("first", "last", "lower")
+_FORMS: Mapping[str, Sequence[str]] = {
+    "PERSON": ("first", "last", "lower"),
+    "CN_TRAVEL_PERMIT": ("mainland", "taiwan", "outbound"),
+}
 _SHOP = ("ORDER", "SKU", "TRACKING", "UPC", "PRICE", "SIZE", "COUNT", "DATE", "STYLE")
 LOCALES: Mapping[Language, str] = {"en": "en_US", "zh": "zh_CN"}
 
@@ -59,8 +63,9 @@ def _with_slots(sentences: tuple[str, ...], known: Sequence[str], *, needed: boo
         for name, form in slots:
             if name not in known:
                 raise ValueError(f"sentence {number}: no slot '{name}'. {nearest(name, known)}")
-            if form and form not in _FORMS:
-                raise ValueError(f"sentence {number}: no form '{form}'. {nearest(form, _FORMS)}")
+            forms = _FORMS.get(name, ())
+            if form and form not in forms:
+                raise ValueError(f"sentence {number}: {name} has no form '{form}'. {nearest(form, forms)}")
     return sentences
 
 
@@ -111,7 +116,7 @@ def _fill(sentence: str, value: Callable[[str, str], str]) -> Planted:
 
 
 class _Values:
-    """Makes values; one source of randomness for Faker and for the formats written out here."""
+    """Makes values; one source of randomness for Faker and for the formats that are ours."""
 
     def __init__(self, language: Language, seed: int, styles: Sequence[str] = ()) -> None:
         from faker import Faker
@@ -120,44 +125,61 @@ class _Values:
         self._faker: Faker = Faker(LOCALES[language])
         self._faker.seed_instance(seed)
         self._random = random.Random(f"{seed}:{language}")  # noqa: S311 - made-up data, no secret
+        self._made = MadeUp(self._random)
         self._styles = styles
 
     def personal(self, entity: str, form: str) -> str:
         """A made-up value of an entity."""
-        faker, pick = self._faker, self._random.choice
-        if entity == "PERSON":
-            return self._name(form)
+        faker, made, pick = self._faker, self._made, self._random.choice
         makers: dict[str, Callable[[], str]] = {
+            "PERSON": lambda: self._name(form),
+            "STREET_ADDRESS": self._address,
             "EMAIL_ADDRESS": pick([faker.free_email, faker.company_email, faker.ascii_email]),
             "PHONE_NUMBER": self._phone,
             "CREDIT_CARD": self._card,
             "IBAN_CODE": lambda: self._grouped(faker.iban(), 4),
-            "IP_ADDRESS": faker.ipv4 if self._random.random() < 0.8 else faker.ipv6,
+            "CRYPTO": made.wallet,
+            "IP_ADDRESS": lambda: faker.ipv4() if self._random.random() < 0.8 else faker.ipv6(),
+            "MAC_ADDRESS": self._hardware,
             "URL": pick([faker.url, faker.uri]),
             "US_SSN": faker.ssn,
+            "UK_NINO": made.insurance_number,
+            "PASSPORT": faker.passport_number,
             "CN_RESIDENT_ID": faker.ssn,
-            "STREET_ADDRESS": self._address,
-            "WECHAT_ID": self._wechat,
+            "CN_COMPANY_ID": made.company_id,
+            "CN_PASSPORT": made.chinese_passport,
+            "CN_TRAVEL_PERMIT": lambda: made.travel_permit(form or pick(_FORMS[entity])),
+            "CN_LICENSE_PLATE": made.plate,
+            "WECHAT_ID": made.wechat_id,
             "QQ_ID": lambda: str(self._random.randrange(10**7, 10**10)),
+            "ALIPAY_ID": pick([faker.phone_number, faker.free_email, made.alipay_user]),
+            "TRACKING_NUMBER": made.tracking_number,
         }
         return makers[entity]()
 
     def _name(self, form: str) -> str:
         first: str = self._faker.first_name()
         last: str = self._faker.last_name()
-        whole = f"{last}{first}" if self._language == "zh" else f"{first} {last}"
+        if self._language == "zh":
+            if self._random.random() < 0.1:
+                last = self._made.compound_surname()
+            return {"first": first, "last": last}.get(form, last + first)
+        whole = f"{first} {last}"
         return {"first": first, "last": last, "lower": whole.lower()}.get(form, whole)
 
     def _phone(self) -> str:
         number: str = self._faker.phone_number()
-        if self._language == "en" or self._random.random() < 0.6:
+        kind = self._random.random()
+        if self._language == "en" or kind < 0.5:
             return number
+        if kind < 0.7:
+            return self._made.landline()
         return self._random.choice(["+86 ", "", "86-"]) + f"{number[:3]} {number[3:7]} {number[7:]}"
 
     def _card(self) -> str:
         if self._language == "zh" and self._random.random() < 0.5:
-            digits = "62" + "".join(self._random.choices("0123456789", k=16))
-            digits += next(check for check in "0123456789" if luhn(digits + check))  # UnionPay, 19 digits
+            digits = "62" + self._made.text(DIGITS, 16)
+            digits += next(check for check in DIGITS if luhn(digits + check))  # UnionPay, 19 digits
         else:
             digits = self._faker.credit_card_number()
         return self._grouped(digits, 4) if len(digits) in (16, 19) else digits
@@ -167,8 +189,14 @@ class _Values:
             return value
         return " ".join(value[start : start + size] for start in range(0, len(value), size))
 
+    def _hardware(self) -> str:
+        address: str = self._faker.mac_address()
+        return self._random.choice([address, address.upper(), address.replace(":", "-").upper()])
+
     def _address(self) -> str:
         if self._language == "zh":
+            if self._random.random() < 0.6:
+                return self._made.chinese_address()
             whole: str = self._faker.address()
             return whole.rpartition(" ")[0]  # without the postcode, as people write it
         line: str = self._faker.street_address()
@@ -177,15 +205,10 @@ class _Values:
         state = self._faker.state_abbr(include_territories=False)
         return f"{line}, {self._faker.city()}, {state} {self._faker.postcode()}"
 
-    def _wechat(self) -> str:
-        letters = "abcdefghijklmnopqrstuvwxyz"
-        tail = "".join(self._random.choices(letters + "0123456789_-", k=self._random.randrange(6, 13)))
-        return self._random.choice(["wxid_", self._random.choice(letters)]) + tail
-
     def shop(self, name: str, _form: str) -> str:
         """A shop's own figure or name."""
         draw = self._random
-        digits = "".join(draw.choices("0123456789", k=19))
+        digits = self._made.text(DIGITS, 19)
         makers: dict[str, Callable[[], str]] = {
             "ORDER": lambda: draw.choice(
                 [digits[:7], digits[:10], f"{digits[:3]}-{digits[3:10]}-{digits[10:17]}", digits[:18]]

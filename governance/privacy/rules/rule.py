@@ -7,15 +7,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from governance.privacy.checks import Check
-from governance.privacy.overlaps import Find, without_placeholders
+from governance.privacy.overlaps import CHECKSUM, PATTERN, Find
+from governance.privacy.rules.signs import Signs
 
 BEFORE, AFTER = 32, 16
 """Characters before and after a candidate in which a context word may stand."""
 
 ORDER_NUMBER = re.compile(
-    r"(?:(?<![A-Za-z])(?:orders?|order id|tracking|sku|item|style|product|invoice|serial|batch|upc|barcode|ticket|case)"
-    r"|订单|单号|运单|货号|款号|商品|编[号码]|条码|流水|批次)"
-    r"\s{0,3}(?:no\.?|numbers?|num|id|code|号码?|编[号码])?\s{0,3}(?:is|was|是|为)?\s{0,3}[:#=]?\s{0,3}[A-Z]{0,4}[-]?$",
+    r"(?:(?<![A-Za-z])(?:orders?|order id|tracking|sku|item|style|product|invoice|serial|batch|lot|upc|ean|isbn|barcode"
+    r"|ticket|case|model|part|article|po|rma|reference|ref|coupon|voucher|promo)"
+    r"|订单|单号|运单|货号|款号|商品|编[号码]|条码|流水|批次|批号|型号|货品|工单|券码|条形码|序列号|69码)"
+    r"\s{0,3}(?:no\.?|numbers?|num|id|code|ref|reference|号码?|编[号码])?\s{0,3}(?:is|was|是|为)?\s{0,3}[:#=]?\s{0,3}[A-Z]{0,4}[-]?$",
     re.IGNORECASE,
 )
 """What makes a run of digits right after it a shop's number, not a person's."""
@@ -37,11 +39,12 @@ class Rule:
         context: words that support it, before or after; a placeholder such as `[CREDIT_CARD]` is none.
         supported: score of a candidate near such a word, its check passed or not.
         shops_own: a candidate right after "order number" and the like counts only with context.
+        rank: how much a match is worth against another kind of find that overlaps it.
     """
 
     entity: str
     pattern: re.Pattern[str]
-    needs: Callable[[str], object]
+    needs: Callable[[Signs], object]
     before: re.Pattern[str] | None = None
     score: float = 0.0
     check: Check | None = None
@@ -50,38 +53,40 @@ class Rule:
     context: re.Pattern[str] | None = None
     supported: float = 0.0
     shops_own: bool = False
+    rank: int = PATTERN
 
-    def finds(self, text: str) -> Iterator[Find]:
+    def finds(self, signs: Signs) -> Iterator[Find]:
         """All finds in a folded text, with scores above 0."""
-        if not self.needs(text):
+        if not self.needs(signs):
             return
-        # Else the first card taken out would vouch for the shop's number next to it, that one for the next, and so on.
-        words = text if self.context is None else without_placeholders(text)
+        text = signs.text
         for match in self.pattern.finditer(text):
             start, end = match.span("value" if "value" in self.pattern.groupindex else 0)
             if self.before is not None:
                 end_of_prefix, start = start, _backwards(text, start, self.before)
                 if start == end_of_prefix:
                     continue
-            length, score = self._worth(text, words, start, end)
+            length, score, rank = self._worth(signs, start, end)
             if score > 0:
-                yield Find(self.entity, start, start + length, score)
+                yield Find(self.entity, start, start + length, score, rank)
 
-    def _worth(self, text: str, words: str, start: int, end: int) -> tuple[int, float]:
-        """(characters that count, score) of one candidate; `words`: the text without placeholders."""
-        options = [(end - start, self.score)]
+    def _worth(self, signs: Signs, start: int, end: int) -> tuple[int, float, int]:
+        """(characters that count, score, rank) of one candidate."""
+        text = signs.text
+        options = [(end - start, self.score, self.rank)]
         if self.check is not None and (length := self.check(text[start:end])):
-            options.append((length, self.checked))
+            options.append((length, self.checked, CHECKSUM if self.checked >= 0.9 else self.rank))
         if self.shops_own and ORDER_NUMBER.search(text, max(0, start - BEFORE), start):
             options = []
-        if self.supported and self._in_context(words, start, end):
+        if self.context is not None and self._in_context(self.context, signs.words, start, end):
             length = self.loose(text[start:end]) if self.loose else end - start
-            options.append((length, self.supported if length else 0.0))
-        return max(options, key=lambda option: option[1], default=(0, 0.0))
+            options.append((length, self.supported if length else 0.0, self.rank))
+        return max(options, key=lambda option: option[1], default=(0, 0.0, 0))
 
-    def _in_context(self, words: str, start: int, end: int) -> bool:
+    @staticmethod
+    def _in_context(context: re.Pattern[str], words: str, start: int, end: int) -> bool:
         around = words[max(0, start - BEFORE) : start], words[end : end + AFTER]
-        return self.context is not None and any(self.context.search(side) for side in around)
+        return any(context.search(side) for side in around)
 
 
 def _backwards(text: str, start: int, char: re.Pattern[str]) -> int:

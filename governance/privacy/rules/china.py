@@ -1,0 +1,217 @@
+"""Patterns for China's identity documents, company codes, plates, accounts and couriers."""
+
+from __future__ import annotations
+
+import re
+
+from governance.privacy import checks
+from governance.privacy.rules.names import spelt
+from governance.privacy.rules.rule import Rule
+from governance.privacy.rules.signs import Signs
+from governance.privacy.rules.vocabulary import EDGE, END, words
+
+_IS = r"\s{0,2}(?:is|was|是|为|叫|[:=])"
+_ID = words("身份证", "证件号", "证件", "居民证", "实名", "id card", "identity card", "resident id", "national id", "identity number", "id no", "id number", "id")  # fmt: skip
+_RESIDENT = rf"[1-9]\d{{5}}[ -]?(?:18|19|20)\d{{2}}[ -]?\d{{4}}[ -]?\d{{3}}[0-9Xx]"
+_OTHERS = ("wechat", "weixin", "alipay", "payment", "please", "iphone", "android")
+_NOT_ORDER = "".join(
+    rf"(?<!{word}{gap})"
+    for word in ("订单", "订单号", "订单编号", "货号", "条码", "编码")
+    for gap in ("", "[:#是为 ]", "[:是为] ")
+)
+_PROVINCE = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
+
+
+def _wechat(signs: Signs) -> bool:
+    lower = signs.lower
+    return "信" in lower or "薇" in lower or "v" in lower or "wx" in lower or "we" in lower
+
+
+def account_name(value: str) -> int:
+    """A user name, and not the next word of the sentence: letters alone count if no dictionary has them."""
+    plain = value.lower()
+    return 0 if plain.isalpha() and (plain.startswith(_OTHERS) or spelt(plain)) else len(value)
+
+
+def _qq(signs: Signs) -> bool:
+    return signs.digits > 4 and any(word in signs.lower for word in ("q", "扣", "企鹅"))
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        entity="CN_RESIDENT_ID",
+        pattern=re.compile(rf"{EDGE}{_RESIDENT}{END}"),
+        needs=lambda signs: signs.digits > 16,
+        # A mistyped digit must not save the rest: a real date in the middle is rare enough by chance.
+        check=checks.resident_date,
+        checked=0.8,
+    ),
+    Rule(
+        entity="CN_RESIDENT_ID",
+        pattern=re.compile(rf"{EDGE}{_RESIDENT}{END}"),
+        needs=lambda signs: signs.digits > 16,
+        check=checks.resident_id,
+        checked=1.0,
+    ),
+    Rule(
+        entity="CN_RESIDENT_ID",
+        pattern=re.compile(rf"{EDGE}(?:[1-9]\d{{16}}[0-9Xx]|[1-9]\d{{5}} \d{{8}} \d{{3}}[0-9Xx]){END}"),
+        needs=lambda signs: signs.digits > 16,
+        context=_ID,
+        supported=0.7,
+    ),
+    Rule(
+        entity="CN_RESIDENT_ID",
+        pattern=re.compile(rf"{EDGE}[1-9]\d{{14}}{END}"),
+        needs=lambda signs: signs.digits > 14,
+        context=_ID,
+        loose=checks.legacy_resident_id,
+        supported=0.75,
+    ),
+    Rule(
+        entity="CN_RESIDENT_ID",
+        pattern=re.compile(rf"{EDGE}[1-9]\d{{14}}{END}"),
+        needs=lambda signs: signs.digits > 14,
+        context=words("身份证", "证件号"),
+        supported=0.6,
+    ),
+    Rule(
+        entity="CN_COMPANY_ID",
+        pattern=re.compile(rf"{EDGE}[0-9A-HJ-NPQRTUWXY]{{2}}\d{{6}}[0-9A-HJ-NPQRTUWXY]{{10}}{END}", re.IGNORECASE),
+        needs=lambda signs: signs.digits > 7,
+        check=checks.company_id,
+        checked=1.0,
+        context=words("信用代码", "信用码", "税号", "纳税人识别号", "credit code", "tax id", "开票", "抬头"),
+        supported=0.7,
+        shops_own=True,
+    ),
+    Rule(
+        entity="CN_PASSPORT",
+        pattern=re.compile(
+            rf"{EDGE}(?:[EGDSPHM]\d{{8}}|[EG][A-Z]\d{{7}}|1[45]\d{{7}}|[KH]J?\d{{8}}|[A-Z]{{1,2}}\d{{7}}){END}",
+            re.IGNORECASE,
+        ),
+        needs=lambda signs: signs.digits > 6,
+        context=words("护照", "passport"),
+        supported=0.85,
+    ),
+    Rule(
+        entity="CN_TRAVEL_PERMIT",
+        pattern=re.compile(
+            rf"{EDGE}(?:[CWHMLT][A-Z]?\d{{7,8}}(?:\d{{2}})?|\d{{8}}(?:\d{{2}})?(?:\([A-Z0-9]\))?){END}", re.IGNORECASE
+        ),
+        needs=lambda signs: signs.digits > 6,
+        context=words(
+            "通行证",
+            "回乡证",
+            "台胞证",
+            "还乡证",
+            "港澳证",
+            "回乡卡",
+            "返乡证",
+            "往来港澳",
+            "travel permit",
+            "home return permit",
+        ),
+        supported=0.85,
+    ),
+    Rule(
+        entity="CN_LICENSE_PLATE",
+        pattern=re.compile(
+            rf"(?:[{_PROVINCE}][A-HJ-NP-Z][·.• -]?(?:[A-HJ-NP-Z0-9]{{4}}[A-HJ-NP-Z0-9挂学警港澳]|[DFABCEGHJK][A-HJ-NP-Z0-9]\d{{4}}|\d{{5}}[DFABCEGHJK])"
+            rf"|使\d{{6}}|\d{{6}}使|W[Jj][{_PROVINCE}]?\d{{4,5}}){END}",
+            re.IGNORECASE,
+        ),
+        needs=lambda signs: signs.han and signs.digits > 1,
+        check=checks.plate,
+        checked=0.7,
+    ),
+    Rule(
+        entity="WECHAT_ID",
+        pattern=re.compile(
+            rf"(?:(?:微信|薇信|威信|wei信|绿泡泡|v信|维信|薇|(?<![A-Za-z])(?:we\s?chat|wx|vx|weixin|v))(?:号码?|id|账号|帐号|同号)?{_IS}\s{{0,3}}"
+            rf"|(?:微信|薇信|威信|v信|(?<![A-Za-z])(?:we\s?chat|wx|vx))\s?(?:号码?|id|账号|帐号)\s{{0,3}}"
+            rf"|(?:微信|薇信|威信|(?<![A-Za-z])(?:wx|vx)(?!id))\s{{0,2}}|微信[,，]?\s?[她他我]?的?号码?是:?\s?"
+            rf"|加(?:我|下|一下|个)?(?:微信|薇信?|威信|v信?|vx|wx)\s{{0,3}}[:]?\s{{0,2}})"
+            rf"(?P<value>[A-Za-z][A-Za-z0-9_-]{{5,19}}|\d{{5,12}}){END}",
+            re.IGNORECASE,
+        ),
+        needs=_wechat,
+        check=account_name,
+        checked=0.7,
+    ),
+    Rule(
+        entity="WECHAT_ID",
+        pattern=re.compile(rf"{EDGE}wxid_[a-z0-9]{{8,20}}{END}"),
+        needs=lambda signs: "wxid_" in signs.text,
+        score=0.8,
+    ),
+    Rule(
+        entity="QQ_ID",
+        pattern=re.compile(
+            rf"(?:(?<![A-Za-z])QQ|扣扣|企鹅|球球|加(?:我|下|一下|个)?(?:Q|扣)|(?<![A-Za-z])Q(?=[:号我]))[^\d\n。;!?]{{0,10}}?(?P<value>[1-9]\d{{4,10}}){END}",
+            re.IGNORECASE,
+        ),
+        needs=_qq,
+        score=0.7,
+    ),
+    Rule(
+        entity="ALIPAY_ID",
+        pattern=re.compile(
+            rf"(?:支付宝[^A-Za-z0-9\n]{{0,10}}?|(?<![A-Za-z])(?:alipay|zfb)\s?)(?:账号|帐号|账户|号码?|id|uid|account)?{_IS}?\s{{0,3}}"
+            rf"(?P<value>2088\d{{12}}|[A-Za-z][A-Za-z0-9_.-]{{4,29}}){END}",
+            re.IGNORECASE,
+        ),
+        needs=lambda signs: "支付宝" in signs.text or "alipay" in signs.lower or "zfb" in signs.lower,
+        check=account_name,
+        checked=0.75,
+    ),
+    Rule(
+        entity="ALIPAY_ID",
+        pattern=re.compile(rf"{EDGE}2088\d{{12}}{END}"),
+        needs=lambda signs: "2088" in signs.text,
+        context=words("支付宝", "alipay", "zfb", "收款", "打款"),
+        supported=0.7,
+    ),
+    Rule(
+        entity="TRACKING_NUMBER",
+        pattern=re.compile(
+            rf"{EDGE}{_NOT_ORDER}(?:[A-Z]{{0,4}}\d{{10,18}}|[A-Z]{{2}}\d{{9}}[A-Z]{{2}}|JD[A-Z0-9]{{8,16}}(?:-\d-\d-?)?){END}",
+            re.IGNORECASE,
+        ),
+        needs=lambda signs: signs.han and signs.digits > 7,
+        context=words(
+            "快递",
+            "运单",
+            "物流",
+            "(?<![订工])单号",
+            "包裹",
+            "顺丰",
+            "圆通",
+            "中通",
+            "申通",
+            "韵达",
+            "百世",
+            "京东物流",
+            "德邦",
+            "极兔",
+            "邮政",
+            "EMS",
+            "菜鸟",
+            "丹鸟",
+            "取件",
+            "寄件",
+            "面单",
+            "退货单",
+        ),  # fmt: skip
+        supported=0.6,
+    ),
+    Rule(
+        entity="TRACKING_NUMBER",
+        pattern=re.compile(rf"{EDGE}JD[A-Z0-9]{{9,16}}(?:-\d-\d-?)?{END}", re.IGNORECASE),
+        needs=lambda signs: signs.han and "jd" in signs.lower and signs.digits > 7,
+        context=words("京东"),
+        supported=0.6,
+    ),
+)
+"""Documents, company codes, plates, accounts and courier numbers."""

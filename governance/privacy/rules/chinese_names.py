@@ -1,0 +1,109 @@
+"""Names of people in Chinese: a family name behind a word that introduces one, or before a title."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from governance.privacy.overlaps import MODEL, Find
+from governance.privacy.rules.names import known
+from governance.privacy.rules.signs import Signs
+from governance.privacy.rules.vocabulary import HAN
+
+_COMPOUND = "欧阳|上官|司马|诸葛|东方|皇甫|尉迟|公孙|慕容|司徒|令狐|夏侯|轩辕|端木|百里|呼延|东郭|南宫|西门|长孙|宇文|公羊|澹台|公冶|宗政|濮阳|淳于|单于|太叔|申屠|仲孙|钟离|鲜于|闾丘|独孤|拓跋|完颜|赫连"
+_SINGLE = (
+    "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾彭吕苏卢蒋蔡贾丁魏薛叶阎余潘杜戴夏钟汪田任姜范方石姚谭廖邹熊金陆郝孔白崔康毛邱秦江史顾侯邵孟龙万段雷钱汤尹黎易常武乔贺赖龚文"
+    "庞樊兰殷施陶洪翟安颜倪严牛温芦季俞章鲁葛伍韦申尤毕聂丛焦向柳邢路岳齐沿梅莫庄辛管祝左涂谷祁时舒耿牟卜詹关苗凌费纪靳盛童欧甄项曲成游阳裴席卫查屈鲍位覃霍翁隋植甘景薄单包司柏宁柯阮桂闵解强柴华车冉房边辜吉饶刁瞿戚丘古米池滕晋苑邬臧畅宫来嵺苟全褚廉简娄盖符奚木穆党燕郎邸冀谈姬屠连郜晏栾郁商蒙计喻揭窦迟宇敖糜鄢冷卓花仇艾蓝都巩稽井练仲乐虞卞封竺冼原官衣楚佟栗匡宗应台巫鞠僧桑荆谌银扬明沙薄伏岑习胥保和蔺"
+)
+_SURNAME = rf"(?:{_COMPOUND}|[{_SINGLE}])"
+_NOT_GIVEN = "的了是在有和就不也都很到说要去会着没看好吗呢吧啊哦呀嘛么这那我你他她它们给跟把被让向从对为与或及但而且如果因所以请谢麻您已还再又才只最更太非常真件款双条个号码日月年元块钱次天"
+_GIVEN = rf"(?:(?![{_NOT_GIVEN}]){HAN})"
+_FULL = rf"{_SURNAME}{_GIVEN}{{1,2}}"
+_PARTICLE = "[的了吗呢吧啊哦呀嘛么在是收送签说打接拿取领买家等]"
+_TITLE = r"(?:女士|先生|小姐|太太|老师|师傅|阿姨|大姐|大哥|叔叔|医生|经理|总|主任|同学|同志|店长|教授|律师|老板|主管|客服|快递员|女生|姐|哥)"
+_CUE = (
+    r"(?:我叫|名叫|叫做|本人|姓名|名字|真名|实名|收件人|收货人|收件|收货|寄件人|发件人|联系人|经办人|户名|开户名|开户人|持卡人|账户名|机主|车主|业主|抬头|签收人|签收|代收|客户|买家|顾客|会员|购买人|申请人|投诉人|负责人|经手人|"
+    r"客服|专员|快递员|小哥|骑手|司机|店员|导购|老师|师傅|同事|朋友|闺蜜|室友|邻居|妈妈|妈|爸爸|爸|老婆|老公|女儿|儿子|姐姐|妹妹|哥哥|弟弟|奶奶|爷爷|外婆|外公|姥姥|媳妇|对象|侄女|外甥|表姐|表妹|堂哥|"
+    r"尊敬的|亲爱的|(?:售后|仓库|客服|前台|财务|门店|店里|隔壁|楼下|公司|物业|导购)的|我是|这是|就是我|找|联系|转给|寄给|发给|送给|交给|给|叫|姓)"
+)
+_AFTER = rf"(?=$|[^\u3400-\u9fff]|收|的|来|在|已|代|签|买|说|打|接|去|帮|取|领|也|她|他|我|电话|手机|联系|地址|身份证|{_TITLE}|谢|吧|呢|啊|哈|呀|先)"
+_STRICT_CUE = re.compile(
+    rf"(?:{_CUE})(?:是|为|叫|名|姓名|名字|：|:|\s|，|,|一下|名是|改成|改为|换成|写|填){{0,3}}(?P<value>{_FULL}){_AFTER}"
+)
+_BEFORE_TITLE = re.compile(
+    rf"(?<![\u3400-\u9fff])(?P<value>{_SURNAME}{_GIVEN}{{0,2}}){_TITLE}|(?P<second>{_SURNAME}){_TITLE}(?![\u3400-\u9fff])"
+)
+_THIRD = re.compile(rf"(?!{_PARTICLE}){HAN}(?=$|[^\u3400-\u9fff]|{_TITLE})")
+_WORDS = re.compile(
+    r"关机|查收|方便|常用|明天|安全|金额|支付|车牌|任何|全部|单号|单子|单价|程序|包裹|高峰|高级|温馨|和平|时间|成功|解决|通知|封掉|于是|向上|向下|金色|白色|黄色|蓝色|红包|党员|荣誉|都是|都行|"
+    r"应该|应急|万一|万能|段时间|段位|白天|黑色|平时|平台|高兴|高端|马上|马桶|毛衣|毛巾|毛绒|皮衣|皮鞋|盛夏|夏天|夏季|冬装|秋季|花色|花园|云端|水洗|水果|江景|湖边|石材|金属|钟表|年货|年前|"
+    r"左右|左边|右边|计划|经常|经理|利用|沙发|管理|商品|商家|商场|强烈|景点|束腰|井盖|居然|解释|越来|边上|乐意|明显|明细|扬声|阳台|官方|官网|原价|包邮|包装|包包|都没|那个|那位|那么|宝贝|宝宝|贝贝"
+)
+"""Words that begin like a name."""
+_JOBS = re.compile(
+    r"司机|安装|文员|包装|管理|高级|商务|部门|程序|保洁|保安|门店|成年|安检|明星|游客|单位|车间|平台|家长|店长|前台|房东|时尚|空姐|小(?=姐)|大(?=[姐哥])"
+)
+"""What stands before a title and is no name, though it begins like one."""
+_SURNAME_ONLY = re.compile(rf"(?:免贵姓|我姓|姓)(?:是|：|:|\s){{0,2}}(?P<value>{_SURNAME})(?=$|[^\u3400-\u9fff]|，|。)")
+_COMPOUND_NAME = re.compile(rf"(?P<value>(?!东方|南宫|西门|单于|百里|长孙)(?:{_COMPOUND}){_GIVEN}{{1,2}})")
+_LIST = re.compile(
+    rf"(?P<value>{_SURNAME}{HAN}?(?!{_PARTICLE}){HAN})(?=[\s,，、]{{0,3}}(?:(?:\+?86[- ]?)?1[3-9]\d{{9}}|1[3-9]\d[ -]\d{{4}}))"
+)
+BRANDS = frozenset(
+    "薇信 威信 微信 保安 小红书 李宁 老干妈 周大福 周大生 周生生 周六福 周黑鸭 王老吉 王致和 王守义 王麻子 张小泉 张裕 李锦记 李维斯 李子柒 李子园 陈克明 马应龙 谢馥春 杜蕾斯 "
+    "乔丹 杰克琼斯 雅诗兰黛 香奈儿 范思哲 古驰 普拉达 迪奥 路易威登 爱马仕 卡地亚 蒂芙尼 阿迪达斯 耐克 匡威 安踏 特步 鸿星尔克 回力 花西子 完美日记 "
+    "百雀羚 自然堂 欧莱雅 兰蔻 雪花秀 海蓝之谜 娇兰 祖玛珑 汤臣倍健 白象 康师傅 统一 娃哈哈 农夫山泉 元气森林 蒙牛 伊利 三只松鼠 良品铺子 卫龙 达利园 "
+    "方太 老板 华为 小米 苹果 海尔 美的 格力 苏泊尔 九阳 戴森 飞利浦 西门子 松下 索尼 京东 淘宝 天猫 拼多多 唯品会 顺丰 圆通 中通 申通 韵达 德邦 极兔 菜鸟 "
+    "同仁堂 云南白药 片仔癀 东阿阿胶 六神 金龙鱼 鲁花 海天 千禾 郑明明 羽西 韩束 谭木匠 张君雅 徐福记 沈永和 孔府家 杜康 唐狮 江小白 董酒 郎酒 柳州螺蛳粉 "
+    "罗技 雷蛇 罗莱 孟乐 梦洁 水星 富安娜 宋庆龄 毛泽东 乔治阿玛尼 阿玛尼 汤米 马可波罗 马克华菲 杰尼亚 雷朋 万宝龙 江诗丹顿 钟薛高 林清轩 薇诺娜 夏娃 于小彩 "
+    "高洁丝 白猫 立白 蓝月亮 丁家宜 叶罗丽 芭比 孙悟空 哪吒 米奇 路飞 鲁滨逊 沃尔玛 麦当劳 肯德基 星巴克 瑞幸 霸王 飞鹤 金典 舒肤佳 高露洁 黑人 云南 章光 "
+    "哈利波特 圣诞老人 财神 关公 观音 茅台 牛栏山 古井贡 洋河 章丘 李施德林 马丁 马丁靴 高丽参 安徒生 白雪公主 灰姑娘 方便面 金骏眉 龙井 毛尖".split()
+)
+"""Brands, shops and figures that are called like people, or that a model takes for them."""
+_PRODUCT = re.compile(
+    r"系列|款|牌|同款|联名|跑鞋|球鞋|运动鞋|鞋|凉茶|辣酱|酱|风格|家的|旗舰店|专卖店|官方|官网|护手霜|香水|口红|包包|牌子|的(?:面膜|口红|鞋|包|茶|酱)|面膜|产品|手机|电器|刀|奶粉|零食|图案|玩偶|盲盒|贴纸|铺"
+)
+
+
+def branded(text: str, start: int, end: int) -> bool:
+    """Whether a brand or a line of products is meant."""
+    return text[start:end] in BRANDS or _PRODUCT.match(text, end) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ChineseNames:
+    """Finds names by what introduces them."""
+
+    entity: str = "PERSON"
+
+    def finds(self, signs: Signs) -> Iterator[Find]:
+        """All finds in a folded text."""
+        if not signs.han:
+            return
+        text = signs.text
+        for pattern, groups in _PATTERNS:
+            for match in pattern.finditer(text):
+                for start, end in (match.span(group) for group in groups if match[group]):
+                    if not (branded(text, start, end) or _JOBS.match(text, start) or _WORDS.match(text, start)):
+                        yield Find("PERSON", start, end, 0.6)
+
+
+_PATTERNS = (
+    (_STRICT_CUE, ("value",)),
+    (_BEFORE_TITLE, ("value", "second")),
+    (_SURNAME_ONLY, ("value",)),
+    (_LIST, ("value",)),
+    (_COMPOUND_NAME, ("value",)),
+)
+
+
+def weighed(text: str, start: int, end: int) -> Find:
+    """What a model's find is worth; a name of two characters that goes on takes its third along."""
+    value = text[start:end]
+    if len(value) == 2 and value[0] in _SINGLE and _THIRD.match(text, end):
+        end += 1
+    latin = value.isascii()  # one word of Latin letters among Han: a name only if a list has it
+    too_short = len(value) < 2 and not re.match(_TITLE, text[end : end + 2]) and not text[:start].endswith("姓")
+    unlikely = branded(text, start, end) or _WORDS.fullmatch(value) or (latin and not known(value)) or too_short
+    return Find("PERSON", start, end, 0.1 if unlikely else 0.85, MODEL)
