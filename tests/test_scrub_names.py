@@ -13,7 +13,7 @@ from governance.privacy.normalise import fold, language_of
 from governance.privacy.overlaps import PATTERN, Find, resolve
 from governance.privacy.planting import plant, read_sentences, shop_texts
 from governance.privacy.policy import load_policy
-from governance.privacy.rules.names import recased
+from governance.privacy.rules.weighing import recased
 from governance.privacy.scrubber import Scrubber
 
 pytestmark = pytest.mark.slow
@@ -122,7 +122,7 @@ def test_telephone_gate_changes_nothing(texts: list[str]) -> None:
         from presidio_analyzer.predefined_recognizers.generic.phone_recognizer import PhoneRecognizer
 
         from governance.privacy.recognisers import PhoneRecogniser
-    gated = PhoneRecogniser(supported_regions=REGIONS, supported_language="en")
+    gated = PhoneRecogniser(REGIONS)
     plain = PhoneRecognizer(supported_regions=REGIONS, supported_language="en")
     fewer = 0
     for text in texts:
@@ -144,7 +144,7 @@ def test_scrubbing_imports_no_torch() -> None:
     code = """
 import json, sys
 from governance.privacy.policy import load_policy
-from governance.privacy.rules.names import recased
+from governance.privacy.rules.weighing import recased
 from governance.privacy.scrubber import Scrubber
 text, _ = Scrubber(load_policy()).scrub_one("I met Mary Jones at me@x.org", "train")
 print(json.dumps([text, sorted({"torch", "transformers"} & set(sys.modules))]))

@@ -66,7 +66,10 @@ class Analyser:
 
     def _finds(self, text: str, names: Sequence[Find]) -> tuple[Find, ...]:
         signs = Signs(text)
-        finds = {*names, *(find for finder in self._finders for find in finder.finds(signs))}
+        finds = set(names)
+        for finder in self._finders:
+            if finder.needs(signs):
+                finds.update(finder.finds(signs))
         return tuple(sorted(finds, key=lambda find: (find.start, find.end, find.entity, find.score, find.rank)))
 
     def _key(self, text: str) -> bytes:

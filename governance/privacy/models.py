@@ -13,7 +13,8 @@ from governance.privacy.entities import Language
 from governance.privacy.normalise import segments
 from governance.privacy.overlaps import Find
 from governance.privacy.quiet import light_import
-from governance.privacy.rules import chinese_names, names
+from governance.privacy.rules import chinese_names, weighing
+from governance.privacy.rules.lexicon import may_hold_name
 
 if TYPE_CHECKING:
     import spacy
@@ -57,15 +58,17 @@ class NameModels:
         stretches: dict[str, list[tuple[int, int, str]]] = {language: [] for language in self._readers}
         for row, text in enumerate(texts):
             for start, end, language in self._stretches(text):
-                if language in stretches and not text[start:end].isspace():
+                # Of a stretch of ordinary English words no find would be kept: it needn't be read.
+                if language in stretches and (language == "zh" or may_hold_name(text[start:end])):
                     stretches[language].append((row, start, text[start:end]))
         for language, parts in stretches.items():
             spans = self._readers[language].read([part for _, _, part in parts])
             for (row, offset, part), places in zip(parts, spans, strict=True):
                 # A stretch of Latin letters within Chinese is weighed as Chinese: "WiFi" stands out there.
                 among_han = language == "zh" or len(part) < len(texts[row])
-                judge = chinese_names.weighed if among_han else names.weighed
-                found[row] += [judge(texts[row], offset + start, offset + end) for start, end in places]
+                judge = chinese_names.weighed if among_han else weighing.weighed
+                judged = (judge(texts[row], offset + start, offset + end) for start, end in places)
+                found[row] += [find for find in judged if find is not None]
         return [sorted(set(finds), key=lambda find: (find.start, find.end)) for finds in found]
 
     def _stretches(self, text: str) -> Iterator[tuple[int, int, str]]:
@@ -88,7 +91,7 @@ class _Spacy:
         """(start, end) of the names in each text."""
         found: list[list[tuple[int, int]]] = []
         for start in range(0, len(texts), BATCH):
-            batch = [names.recased(text) for text in texts[start : start + BATCH]]
+            batch = [weighing.recased(text) for text in texts[start : start + BATCH]]
             places: list[list[tuple[int, int]]] = [[] for _ in batch]
             chunks = [(part, (row, at)) for row, text in enumerate(batch) for at, part in _chunks(text, CHUNK, OVERLAP)]
             # The zone frees what spaCy remembers of rare words; without it a worker grows by 13 MB per 500 texts.

@@ -22,7 +22,8 @@ from governance.privacy.rules.rule import BEFORE, ORDER_NUMBER
 from governance.privacy.rules.signs import Signs
 
 with light_import():
-    from presidio_analyzer import AnalyzerEngine, LocalRecognizer, RecognizerRegistry, RecognizerResult
+    from phonenumbers.phonenumbermatcher import _PATTERN
+    from presidio_analyzer import AnalysisExplanation, AnalyzerEngine, LocalRecognizer, RecognizerRegistry, RecognizerResult
     from presidio_analyzer.context_aware_enhancers import ContextAwareEnhancer
     from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
     from presidio_analyzer.predefined_recognizers.generic.phone_recognizer import PhoneRecognizer
@@ -56,7 +57,7 @@ class RuleRecogniser(LocalRecognizer):  # type: ignore[misc]
     def analyze(self, text: str, entities: list[str], nlp_artifacts: NlpArtifacts | None = None) -> list[Any]:  # noqa: ARG002 - Presidio's signature
         """Presidio results for one folded text."""
         signs = Signs(text)
-        return [_result(self, find) for rule in self.rules for find in rule.finds(signs)]
+        return [result(self, find) for rule in self.rules for find in rule.finds(signs)]
 
 
 class NameRecogniser(LocalRecognizer):  # type: ignore[misc]
@@ -76,7 +77,7 @@ class NameRecogniser(LocalRecognizer):  # type: ignore[misc]
         """
         if nlp_artifacts is None:
             raise ValueError("expected the engine's artefacts")
-        return [_result(self, name.find) for name in nlp_artifacts.entities]
+        return [result(self, name.find) for name in nlp_artifacts.entities]
 
 
 class PhoneRecogniser(PhoneRecognizer):  # type: ignore[misc]
@@ -84,18 +85,28 @@ class PhoneRecogniser(PhoneRecognizer):  # type: ignore[misc]
 
     entity = "PHONE_NUMBER"
 
+    def __init__(self, regions: Sequence[str], language: Language = "en") -> None:
+        super().__init__(supported_regions=tuple(regions), supported_language=language)
+        self.context = []  # the rules for telephone numbers look at what is around them
+
+    def needs(self, signs: Signs) -> bool:
+        """Whether some stretch that `phonenumbers` would look at has digits enough."""
+        if signs.digits < _LEAST_DIGITS:
+            return False
+        return any(sum(map(str.isdigit, match[0])) >= _LEAST_DIGITS for match in _PATTERN.finditer(signs.text))
+
     def finds(self, signs: Signs) -> Iterator[Find]:
         """All finds in a folded text."""
-        if signs.digits < _LEAST_DIGITS:
+        if not self.needs(signs):
             return
-        for result in super().analyze(signs.text, ["PHONE_NUMBER"]):
-            shops = ORDER_NUMBER.search(signs.text, max(0, result.start - BEFORE), result.start)
-            if not shops and phones.personal(signs.text[result.start : result.end]):
-                yield Find(result.entity_type, result.start, result.end, result.score)
+        for found in super().analyze(signs.text, ["PHONE_NUMBER"]):
+            shops = ORDER_NUMBER.search(signs.text, max(0, found.start - BEFORE), found.start)
+            if not shops and phones.personal(signs.text[found.start : found.end]):
+                yield Find(found.entity_type, found.start, found.end, found.score)
 
     def analyze(self, text: str, entities: list[str], nlp_artifacts: NlpArtifacts | None = None) -> list[Any]:  # noqa: ARG002 - Presidio's signature
         """Presidio results for one folded text."""
-        return [_result(self, find) for find in self.finds(Signs(text))]
+        return [result(self, find) for find in self.finds(Signs(text))]
 
 
 class NoContext(ContextAwareEnhancer):  # type: ignore[misc]
@@ -167,7 +178,7 @@ def finders(policy: ScrubPolicy) -> list[Finder]:
     """All that finds without a model what a policy asks for."""
     found: list[Finder] = [rule for rule in RULES if rule.entity in policy.entities]
     if (phone := policy.entities.get("PHONE_NUMBER")) is not None:
-        found.append(PhoneRecogniser(supported_regions=phone.regions or REGIONS))
+        found.append(PhoneRecogniser(phone.regions or REGIONS))
     return found
 
 
@@ -193,16 +204,18 @@ def _recognisers(policy: ScrubPolicy, language: Language) -> list[Any]:
             by_entity.setdefault(rule.entity, []).append(rule)
     found: list[Any] = [RuleRecogniser(entity, rules, language) for entity, rules in by_entity.items()]
     if (phone := policy.entities.get("PHONE_NUMBER")) is not None:
-        found.append(PhoneRecogniser(supported_regions=phone.regions or REGIONS, supported_language=language))
+        found.append(PhoneRecogniser(phone.regions or REGIONS, language))
     if any(policy.ner.values()):
         found.append(NameRecogniser(language))
     return found
 
 
-def _result(recogniser: Any, find: Find) -> RecognizerResult:
+def result(recogniser: Any, find: Find) -> RecognizerResult:
+    """A find as Presidio's results are."""
     metadata = {
         RecognizerResult.RECOGNIZER_NAME_KEY: recogniser.name,
         RecognizerResult.RECOGNIZER_IDENTIFIER_KEY: recogniser.id,
         RANK: find.rank,
     }
-    return RecognizerResult(find.entity, find.start, find.end, find.score, recognition_metadata=metadata)
+    explanation = AnalysisExplanation(recognizer=recogniser.name, original_score=find.score)
+    return RecognizerResult(find.entity, find.start, find.end, find.score, explanation, metadata)

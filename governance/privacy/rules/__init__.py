@@ -6,7 +6,7 @@ are bounded and don't nest over the same characters, so time grows linearly with
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from governance.privacy.overlaps import Find
@@ -23,6 +23,10 @@ class Finder(Protocol):
     @property
     def entity(self) -> str:
         """What it finds."""
+
+    @property
+    def needs(self) -> Callable[[Signs], object]:
+        """Tells cheaply that a text holds nothing of it; `finds` asks too."""
 
     def finds(self, signs: Signs) -> Iterator[Find]:
         """All finds in a folded text."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from governance.privacy.rules.rule import Rule
+from governance.privacy.overlaps import Find
+from governance.privacy.rules.rule import BEFORE, Rule
 from governance.privacy.rules.signs import Signs
 from governance.privacy.rules.vocabulary import EDGE, END, words
 
@@ -46,7 +49,10 @@ _UNIT = (
     rf"(?:,?\s{{1,2}}(?:{_UNIT_WORD}\.?\s{{0,2}}#?\s?[A-Za-z0-9-]{{1,6}}|\d{{1,2}}(?:st|nd|rd|th) (?:Floor|Fl))){{0,2}}"
 )
 _HOUSE = r"(?:The\s)?(?:[A-Z][a-z'’]{1,20}\s){0,2}(?:House|Cottage|Barn|Bakery|Lodge|Farm|Farmhouse|Mill|Hall|Manor|Villa|Bungalow|Grange|Rectory|Vicarage|Forge|Stables|Croft|Court|Tower|Mansions|Building|Apartments|Chapel|Schoolhouse|Oast|Dairy|Gatehouse),?\s{1,2}"
-_FLAT = rf"(?:{_HOUSE})?(?:{_UNIT_WORD}\.?\s{{0,2}}#?\s?(?:[A-Za-z]?\d{{1,5}}[A-Za-z]?|[A-Z])\s{{0,2}},?\s{{1,2}}(?:[A-Z][A-Za-z'’]{{1,20}}\s(?:House|Court|Building|Lodge|Mansions),?\s{{1,2}})?)?"
+_FLAT = rf"{_UNIT_WORD}\.?\s{{0,2}}#?\s?(?:[A-Za-z]?\d{{1,5}}[A-Za-z]?|[A-Z])\s{{0,2}},?\s{{1,2}}"
+_PREFIX = re.compile(rf"{EDGE}(?:{_HOUSE}|{_FLAT}(?:{_HOUSE})?|{_HOUSE}{_FLAT}|(?:{_HOUSE})?{_UNIT_WORD}\.?\s{{0,2}}#?\s?)\Z", re.IGNORECASE)
+_FAR = 80
+"""What may stand before the number: a flat, a house by its name."""
 _NAME = r"(?:[A-Z][A-Za-z.'’-]{0,24}|\d{1,3}(?:st|nd|rd|th|ST|ND|RD|TH)|of|the|de|la|del)"
 _COMPASS = r"(?:(?:[NSEW]|NE|NW|SE|SW)\.?|North|South|East|West|Northeast|Northwest|Southeast|Southwest)"
 _NUMBER = r"\d{1,6}(?:[A-Za-z]|[-/]\d{1,5}[A-Za-z]?)?"
@@ -71,75 +77,89 @@ _SMALL_WORD = rf"(?!(?:{_NOT_A_STREET})\s)[a-z][a-z'’.-]{{1,24}}"
 _SMALL_TAIL = rf"(?:{_SEP}{_SMALL_WORD}){{0,4}}{_SEP}(?:{_ZIP}|{_POSTCODE}|(?:{_STATES})(?![A-Za-z])(?:\s{{1,2}}\d{{5}})?|\d{{5}}){END}"
 
 
-def _small(streets: str, tail: str) -> str:
-    """A pattern for an address in which case says nothing."""
-    return (
-        rf"{EDGE}(?:{_HOUSE})?(?:{_UNIT_WORD}\.?\s{{0,2}}#?\s?\w{{1,4}},?\s{{1,2}})?{_NUMBER},?\s{{1,2}}(?:(?:[nsew]|ne|nw|se|sw|north|south|east|west)\.?\s{{1,2}})?"
-        rf"(?:{_SMALL_WORD}\s{{1,2}}|\d{{1,3}}(?:st|nd|rd|th)\s{{1,2}}){{1,3}}(?:{streets})(?![A-Za-z'’])\.?{_UNIT}{tail}"
+_SMALL_STREET = (
+    rf"(?:(?:[nsew]|ne|nw|se|sw|north|south|east|west)\.?\s{{1,2}})?"
+    rf"(?:{_SMALL_WORD}\s{{1,2}}|\d{{1,3}}(?:st|nd|rd|th)\s{{1,2}}){{1,3}}"
+)
+_STREET_ENDS = rf"(?![A-Za-z'’])\.?{_UNIT}"
+_STARTS = re.compile(rf"{EDGE}{_NUMBER},?\s{{1,2}}(?=[A-Za-z0-9])")
+
+_CAPITALS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        # a street by its suffix
+        rf"(?:{_COMPASS}\s{{1,2}})?(?:{_NAME}\s{{1,2}}){{1,4}}(?:{_STREETS})(?![A-Za-z'’])\.?"
+        rf"(?:\s{{1,2}}{_COMPASS}(?![A-Za-z.]))?{_UNIT}{_TAIL}",
+        # Broadway, The Avenue, Highway 12, Avenue of the Americas, County Road 7, E 700 N
+        rf"(?:{_COMPASS}\s{{1,2}})?(?:Broadway|(?:The|High|Church|Main|Park)\s(?:{_STREETS})"
+        r"|(?:(?:State|County|US|Old|Farm to Market)\s)?(?:Highway|Hwy|Route|Rte|Road|Rd|Avenue|Ave|FM|CR)"
+        r"\s(?:\d{1,4}|[A-Z]|of the [A-Z][a-z]+)"
+        rf"|\d{{2,5}}\s{_COMPASS})(?![A-Za-z0-9]){_UNIT}{_TAIL}",
+        # any street, vouched for by the state and ZIP code, or the postcode, behind it
+        r"[A-Z0-9][A-Za-z0-9.'’-]{0,24}(?:\s{1,2}[A-Z0-9][A-Za-z0-9.'’-]{0,24}){0,4}"
+        rf"{_UNIT}(?:{_SEP}{_TOWN}){{0,3}}{_SEP}(?:{_ZIP}|{_POSTCODE}){END}{_COUNTRY}",
     )
+)
+# As people chat: a sure street, or any street that a postcode or, at last, a word before it vouches for.
+_SMALL = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"{_SMALL_STREET}(?:{_SURE_STREETS}){_STREET_ENDS}(?:{_SMALL_TAIL})?",
+        rf"{_SMALL_STREET}(?:{_ANY_STREETS}){_STREET_ENDS}{_SMALL_TAIL}",
+    )
+)
+_SMALL_NEAR = re.compile(rf"{_SMALL_STREET}(?:{_ANY_STREETS}){_STREET_ENDS}", re.IGNORECASE)
 
 
-def _number(signs: Signs) -> bool:
-    return signs.digits > 0
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Finds addresses that begin with a number, and what stands before it: a flat, a house by its name."""
+
+    entity: str = "STREET_ADDRESS"
+
+    def needs(self, signs: Signs) -> bool:
+        """Whether there is a number."""
+        return signs.digits > 0
+
+    def finds(self, signs: Signs) -> Iterator[Find]:
+        """All finds in a folded text."""
+        if not self.needs(signs):
+            return
+        text, reached = signs.text, 0
+        for number in _STARTS.finditer(text):
+            if number.start() < reached:
+                continue
+            end, score = _longest(signs, number.start(), number.end())
+            if score:
+                before = _PREFIX.search(text, max(0, number.start() - _FAR), number.start())
+                reached = end
+                yield Find(self.entity, before.start() if before else number.start(), end, score)
 
 
-RULES: tuple[Rule, ...] = (
-    Rule(
-        entity="STREET_ADDRESS",
-        pattern=re.compile(
-            rf"{EDGE}{_FLAT}{_NUMBER},?\s{{1,2}}(?:{_COMPASS}\s{{1,2}})?(?:{_NAME}\s{{1,2}}){{1,4}}(?:{_STREETS})(?![A-Za-z'’])\.?"
-            rf"(?:\s{{1,2}}{_COMPASS}(?![A-Za-z.]))?{_UNIT}{_TAIL}"
-        ),
-        needs=_number,
-        score=0.7,
-    ),
-    Rule(  # Broadway, The Avenue, Highway 12, Avenue of the Americas, County Road 7, E 700 N
-        entity="STREET_ADDRESS",
-        pattern=re.compile(
-            rf"{EDGE}{_FLAT}{_NUMBER},?\s{{1,2}}(?:{_COMPASS}\s{{1,2}})?"
-            rf"(?:Broadway|(?:The|High|Church|Main|Park)\s(?:{_STREETS})|(?:(?:State|County|US|Old|Farm to Market)\s)?(?:Highway|Hwy|Route|Rte|Road|Rd|Avenue|Ave|FM|CR)\s(?:\d{{1,4}}|[A-Z]|of the [A-Z][a-z]+)"
-            rf"|\d{{2,5}}\s{_COMPASS})(?![A-Za-z0-9]){_UNIT}{_TAIL}"
-        ),
-        needs=_number,
-        score=0.7,
-    ),
-    Rule(  # Any street name, vouched for by the state and ZIP code, or the postcode, behind it.
-        entity="STREET_ADDRESS",
-        pattern=re.compile(
-            rf"{EDGE}{_FLAT}{_NUMBER},?\s{{1,2}}[A-Z0-9][A-Za-z0-9.'’-]{{0,24}}(?:\s{{1,2}}[A-Z0-9][A-Za-z0-9.'’-]{{0,24}}){{0,4}}"
-            rf"{_UNIT}(?:{_SEP}{_TOWN}){{0,3}}{_SEP}(?:{_ZIP}|{_POSTCODE}){END}{_COUNTRY}"
-        ),
-        needs=lambda signs: signs.digits > 2,
-        score=0.7,
-    ),
-    Rule(  # in small letters or capitals, as people chat
-        entity="STREET_ADDRESS",
-        pattern=re.compile(_small(_ANY_STREETS, rf"(?:{_SMALL_TAIL})?"), re.IGNORECASE),
-        needs=_number,
-        context=_PLACE,
-        supported=0.6,
-    ),
-    Rule(
-        entity="STREET_ADDRESS",
-        pattern=re.compile(_small(_SURE_STREETS, rf"(?:{_SMALL_TAIL})?"), re.IGNORECASE),
-        needs=_number,
-        score=0.5,
-    ),
-    Rule(
-        entity="STREET_ADDRESS",
-        pattern=re.compile(_small(_ANY_STREETS, _SMALL_TAIL), re.IGNORECASE),
-        needs=lambda signs: signs.digits > 2,
-        score=0.6,
-    ),
+def _longest(signs: Signs, start: int, place: int) -> tuple[int, float]:
+    """(end, score) of the longest address whose number stands before a place."""
+    text = signs.text
+    options = [(0, 0.0)]
+    for patterns, score in ((_CAPITALS, 0.7), (_SMALL, 0.5)):
+        options += [(found.end(), score) for pattern in patterns if (found := pattern.match(text, place))]
+    near = _SMALL_NEAR.match(text, place)
+    if near is not None and _PLACE.search(signs.words, max(0, start - BEFORE), start):
+        options.append((near.end(), 0.6))
+    return max(options)
+
+
+RULES: tuple[Addresses | Rule, ...] = (
+    Addresses(),
     Rule(
         entity="STREET_ADDRESS",
         pattern=re.compile(rf"{EDGE}P\.?\s?O\.?\s?Box\s{{1,2}}\d{{1,6}}{_TAIL}", re.IGNORECASE),
-        needs=_number,
+        needs=lambda signs: signs.digits > 0 and "box" in signs.lower,
         score=0.6,
     ),
     Rule(  # a town with its postcode or ZIP code alone
         entity="STREET_ADDRESS",
-        pattern=re.compile(rf"(?<![A-Za-z0-9])(?:{_TOWN}(?:,\s{{0,2}}|\s)){{0,2}}(?:{_ZIP}|{_POSTCODE}){END}"),
+        pattern=re.compile(rf"{EDGE}(?:{_ZIP}|{_POSTCODE}){END}"),
+        prefix=re.compile(rf"(?<![A-Za-z0-9])(?:{_TOWN}(?:,\s{{0,2}}|\s)){{1,2}}\Z"),
         needs=lambda signs: signs.digits > 1,
         score=0.5,
     ),

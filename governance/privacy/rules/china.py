@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from governance.privacy import checks
-from governance.privacy.rules.names import spelt
+from governance.privacy.rules.lexicon import spelt
 from governance.privacy.rules.rule import Rule
 from governance.privacy.rules.signs import Signs
 from governance.privacy.rules.vocabulary import EDGE, END, words
@@ -23,8 +23,7 @@ _PROVINCE = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕�
 
 
 def _wechat(signs: Signs) -> bool:
-    lower = signs.lower
-    return "信" in lower or "薇" in lower or "v" in lower or "wx" in lower or "we" in lower
+    return signs.han or any(word in signs.lower for word in ("wechat", "we chat", "weixin", "wx", "vx"))
 
 
 def account_name(value: str) -> int:

@@ -60,9 +60,13 @@ class ChineseAddresses:
 
     entity: str = "STREET_ADDRESS"
 
+    def needs(self, signs: Signs) -> bool:
+        """Whether there is a character that ends the name of a place."""
+        return signs.han and _ROUGH.search(signs.text) is not None
+
     def finds(self, signs: Signs) -> Iterator[Find]:
         """All finds in a folded text."""
-        if not signs.han or not _ROUGH.search(signs.text):
+        if not self.needs(signs):
             return
         with_region, without = _patterns()
         taken = [match.span() for match in with_region.finditer(signs.text)]

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from governance.privacy.overlaps import MODEL, Find
 from governance.privacy.rules.names import known
 from governance.privacy.rules.signs import Signs
-from governance.privacy.rules.vocabulary import HAN
+from governance.privacy.rules.weighing import CERTAIN
+from governance.privacy.rules.vocabulary import HAN, word_list
 
 _COMPOUND = "欧阳|上官|司马|诸葛|东方|皇甫|尉迟|公孙|慕容|司徒|令狐|夏侯|轩辕|端木|百里|呼延|东郭|南宫|西门|长孙|宇文|公羊|澹台|公冶|宗政|濮阳|淳于|单于|太叔|申屠|仲孙|钟离|鲜于|闾丘|独孤|拓跋|完颜|赫连"
 _SINGLE = (
@@ -31,6 +32,7 @@ _AFTER = rf"(?=$|[^\u3400-\u9fff]|收|的|来|在|已|代|签|买|说|打|接|�
 _STRICT_CUE = re.compile(
     rf"(?:{_CUE})(?:是|为|叫|名|姓名|名字|：|:|\s|，|,|一下|名是|改成|改为|换成|写|填){{0,3}}(?P<value>{_FULL}){_AFTER}"
 )
+_FIELD = re.compile(rf"(?:户名|收件人|收货人|姓名|我叫|联系人|持卡人|实名)[是为::\s]{{0,3}}(?P<value>{_SURNAME}{HAN}{{1,2}})(?=$|[^\u3400-\u9fff])")
 _BEFORE_TITLE = re.compile(
     rf"(?<![\u3400-\u9fff])(?P<value>{_SURNAME}{_GIVEN}{{0,2}}){_TITLE}|(?P<second>{_SURNAME}){_TITLE}(?![\u3400-\u9fff])"
 )
@@ -50,17 +52,6 @@ _COMPOUND_NAME = re.compile(rf"(?P<value>(?!东方|南宫|西门|单于|百里|�
 _LIST = re.compile(
     rf"(?P<value>{_SURNAME}{HAN}?(?!{_PARTICLE}){HAN})(?=[\s,，、]{{0,3}}(?:(?:\+?86[- ]?)?1[3-9]\d{{9}}|1[3-9]\d[ -]\d{{4}}))"
 )
-BRANDS = frozenset(
-    "薇信 威信 微信 保安 小红书 李宁 老干妈 周大福 周大生 周生生 周六福 周黑鸭 王老吉 王致和 王守义 王麻子 张小泉 张裕 李锦记 李维斯 李子柒 李子园 陈克明 马应龙 谢馥春 杜蕾斯 "
-    "乔丹 杰克琼斯 雅诗兰黛 香奈儿 范思哲 古驰 普拉达 迪奥 路易威登 爱马仕 卡地亚 蒂芙尼 阿迪达斯 耐克 匡威 安踏 特步 鸿星尔克 回力 花西子 完美日记 "
-    "百雀羚 自然堂 欧莱雅 兰蔻 雪花秀 海蓝之谜 娇兰 祖玛珑 汤臣倍健 白象 康师傅 统一 娃哈哈 农夫山泉 元气森林 蒙牛 伊利 三只松鼠 良品铺子 卫龙 达利园 "
-    "方太 老板 华为 小米 苹果 海尔 美的 格力 苏泊尔 九阳 戴森 飞利浦 西门子 松下 索尼 京东 淘宝 天猫 拼多多 唯品会 顺丰 圆通 中通 申通 韵达 德邦 极兔 菜鸟 "
-    "同仁堂 云南白药 片仔癀 东阿阿胶 六神 金龙鱼 鲁花 海天 千禾 郑明明 羽西 韩束 谭木匠 张君雅 徐福记 沈永和 孔府家 杜康 唐狮 江小白 董酒 郎酒 柳州螺蛳粉 "
-    "罗技 雷蛇 罗莱 孟乐 梦洁 水星 富安娜 宋庆龄 毛泽东 乔治阿玛尼 阿玛尼 汤米 马可波罗 马克华菲 杰尼亚 雷朋 万宝龙 江诗丹顿 钟薛高 林清轩 薇诺娜 夏娃 于小彩 "
-    "高洁丝 白猫 立白 蓝月亮 丁家宜 叶罗丽 芭比 孙悟空 哪吒 米奇 路飞 鲁滨逊 沃尔玛 麦当劳 肯德基 星巴克 瑞幸 霸王 飞鹤 金典 舒肤佳 高露洁 黑人 云南 章光 "
-    "哈利波特 圣诞老人 财神 关公 观音 茅台 牛栏山 古井贡 洋河 章丘 李施德林 马丁 马丁靴 高丽参 安徒生 白雪公主 灰姑娘 方便面 金骏眉 龙井 毛尖".split()
-)
-"""Brands, shops and figures that are called like people, or that a model takes for them."""
 _PRODUCT = re.compile(
     r"系列|款|牌|同款|联名|跑鞋|球鞋|运动鞋|鞋|凉茶|辣酱|酱|风格|家的|旗舰店|专卖店|官方|官网|护手霜|香水|口红|包包|牌子|的(?:面膜|口红|鞋|包|茶|酱)|面膜|产品|手机|电器|刀|奶粉|零食|图案|玩偶|盲盒|贴纸|铺"
 )
@@ -68,7 +59,7 @@ _PRODUCT = re.compile(
 
 def branded(text: str, start: int, end: int) -> bool:
     """Whether a brand or a line of products is meant."""
-    return text[start:end] in BRANDS or _PRODUCT.match(text, end) is not None
+    return text[start:end] in word_list("brands.zh") or _PRODUCT.match(text, end) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +68,13 @@ class ChineseNames:
 
     entity: str = "PERSON"
 
+    def needs(self, signs: Signs) -> bool:
+        """Whether there is a Chinese character."""
+        return signs.han
+
     def finds(self, signs: Signs) -> Iterator[Find]:
         """All finds in a folded text."""
-        if not signs.han:
+        if not self.needs(signs):
             return
         text = signs.text
         for pattern, groups in _PATTERNS:
@@ -91,6 +86,7 @@ class ChineseNames:
 
 _PATTERNS = (
     (_STRICT_CUE, ("value",)),
+    (_FIELD, ("value",)),
     (_BEFORE_TITLE, ("value", "second")),
     (_SURNAME_ONLY, ("value",)),
     (_LIST, ("value",)),
@@ -98,12 +94,12 @@ _PATTERNS = (
 )
 
 
-def weighed(text: str, start: int, end: int) -> Find:
-    """What a model's find is worth; a name of two characters that goes on takes its third along."""
+def weighed(text: str, start: int, end: int) -> Find | None:
+    """What a model's find is worth; a name of two characters that goes on takes its third along. None: it is no name."""
     value = text[start:end]
     if len(value) == 2 and value[0] in _SINGLE and _THIRD.match(text, end):
         end += 1
     latin = value.isascii()  # one word of Latin letters among Han: a name only if a list has it
     too_short = len(value) < 2 and not re.match(_TITLE, text[end : end + 2]) and not text[:start].endswith("姓")
     unlikely = branded(text, start, end) or _WORDS.fullmatch(value) or (latin and not known(value)) or too_short
-    return Find("PERSON", start, end, 0.1 if unlikely else 0.85, MODEL)
+    return None if unlikely else Find("PERSON", start, end, CERTAIN, MODEL)

@@ -8,6 +8,8 @@ from governance.privacy import checks
 from governance.privacy.rules.rule import Rule
 from governance.privacy.rules.vocabulary import CJK, EDGE, END, WORD
 
+_DOTTED = re.compile(r"\.\d{1,3}\.").search
+
 RULES: tuple[Rule, ...] = (
     Rule(
         entity="EMAIL_ADDRESS",
@@ -30,7 +32,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         entity="IP_ADDRESS",
         pattern=re.compile(r"(?<![0-9.])(?<![vV])(?<![vV] )(?:\d{1,3}\.){3}\d{1,3}(?![0-9]|\.[0-9])"),
-        needs=lambda signs: signs.digits > 3 and signs.text.count(".") > 2,
+        needs=lambda signs: signs.digits > 3 and _DOTTED(signs.text),
         check=checks.ip_address,
         checked=0.6,
     ),

@@ -12,6 +12,7 @@ from governance.privacy.rules.signs import Signs
 
 BEFORE, AFTER = 32, 16
 """Characters before and after a candidate in which a context word may stand."""
+_PREFIX = 80
 
 ORDER_NUMBER = re.compile(
     r"(?:(?<![A-Za-z])(?:orders?|order id|tracking|sku|item|style|product|invoice|serial|batch|lot|upc|ean|isbn|barcode"
@@ -32,6 +33,7 @@ class Rule:
         pattern: candidates; group "value", where it has one, is the personal data itself.
         needs: tells cheaply that a text can't match.
         before: a character right before a match that belongs to the value, which needs at least one; None: none does.
+        prefix: what may stand right before a match and belongs to it, such as a flat's number; matched backwards.
         score: of a candidate as it is; 0: not enough.
         check: says how much of a candidate is valid; None: there is nothing to check.
         checked: score of a candidate that passes the check.
@@ -46,6 +48,7 @@ class Rule:
     pattern: re.Pattern[str]
     needs: Callable[[Signs], object]
     before: re.Pattern[str] | None = None
+    prefix: re.Pattern[str] | None = None
     score: float = 0.0
     check: Check | None = None
     checked: float = 0.0
@@ -68,7 +71,10 @@ class Rule:
                     continue
             length, score, rank = self._worth(signs, start, end)
             if score > 0:
-                yield Find(self.entity, start, start + length, score, rank)
+                end = start + length
+                if self.prefix is not None and (prefix := self.prefix.search(text, max(0, start - _PREFIX), start)):
+                    start = prefix.start()
+                yield Find(self.entity, start, end, score, rank)
 
     def _worth(self, signs: Signs, start: int, end: int) -> tuple[int, float, int]:
         """(characters that count, score, rank) of one candidate."""

@@ -1,0 +1,164 @@
+"""What the lists say of a word of Latin letters: a name, an ordinary word, or one that no dictionary has."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from governance.privacy.rules.vocabulary import frequent, word_list
+
+LETTER = "[A-Za-z\u00c0-\u024f\u1e00-\u1eff]"  # of the Latin script
+_TOKEN = re.compile(rf"{LETTER}+(?:['’-]{LETTER}+)*")
+_ASCII_TOKEN = re.compile(r"[A-Za-z]+(?:['-][A-Za-z]+)*")  # the same in plain texts, sooner
+_CONTRACTION = re.compile(r"n['’]t$|['’](?:ll|re|ve|d|m)$")
+_POSSESSIVE = re.compile(r"['’]s?$")
+_DOUBLED = re.compile(r"(\w+(\w))\2(?:ed|ing|er)$")  # "shipped", "fitting"
+_ENDINGS = (
+    ("s", ""), ("es", ""), ("ies", "y"), ("d", ""), ("ed", ""), ("ied", "y"), ("ing", ""), ("ing", "e"), ("ly", ""),
+    ("er", ""), ("er", "e"), ("ers", ""), ("y", ""), ("ness", ""), ("ful", ""), ("less", ""), ("able", ""),
+    ("able", "e"), ("est", ""), ("ment", ""),
+)  # fmt: skip
+FREQUENT = 1_500
+"""Of the ordinary words: those that are no name in small letters, whatever introduces them."""
+PROMINENT = 400
+"""Of the given names: those that are names even where a dictionary has them as words, such as "john"."""
+_CACHED = 100_000
+
+
+class Lists:
+    """Which lists have a word: bits of a plain number, since `enum.Flag` is slow and texts are read word by word."""
+
+    GIVEN, FAMILY, ORDINARY, SPELT, FREQUENT, CALENDAR, CONTRACTION = (1 << bit for bit in range(7))
+    NAME = 1 << 7
+    """A name and nothing else, or one that everybody knows for a name."""
+    OPENS, OPENS_WITH_CAPITAL = 1 << 8, 1 << 9
+    """A name may begin with it, however it is written, or with a capital alone."""
+
+
+_known: dict[str, int] = {}
+
+
+def lists(word: str) -> int:
+    """Which lists have a word, as it stands in a text; remembered."""
+    found = _known.get(word)
+    if found is None:
+        if len(_known) > _CACHED:
+            _known.clear()  # hostile texts must not fill the memory with words that nobody uses
+        found = _known[word] = _looked_up(plain(word))
+    return found
+
+
+def _looked_up(word: str) -> int:
+    if _CONTRACTION.search(word):
+        return Lists.ORDINARY | Lists.SPELT | Lists.CONTRACTION
+    service, calendar = word_list("service.en"), word_list("calendar.en")
+    found = 0
+    found |= Lists.GIVEN if word in word_list("given.en") else 0
+    found |= Lists.FAMILY if word in word_list("family.en") else 0
+    found |= Lists.CALENDAR if word in calendar else 0
+    compound = "-" in word and all(_ordinary(part) for part in word.split("-") if part)
+    found |= Lists.ORDINARY if _ordinary(word) or compound else 0
+    found |= Lists.SPELT if found & Lists.ORDINARY or spelt(word) else 0
+    found |= Lists.FREQUENT if word in frequent("words.en", FREQUENT) or word in service else 0
+    known = not found & Lists.SPELT or word in frequent("given.en", PROMINENT)
+    if found & (Lists.GIVEN | Lists.FAMILY) and known and not found & (Lists.ORDINARY | Lists.CALENDAR):
+        found |= Lists.NAME
+    if len(word) > 1 and not found & (Lists.FREQUENT | Lists.CALENDAR):
+        found |= Lists.OPENS if found & Lists.NAME or not found & Lists.SPELT else 0
+        found |= Lists.OPENS_WITH_CAPITAL if found & Lists.GIVEN else 0
+    return found
+
+
+def _ordinary(word: str) -> bool:
+    return len(word) == 1 or any(word in word_list(name) for name in ("words.en", "service.en", "calendar.en"))
+
+
+def spelt(word: str) -> bool:
+    """Whether an English word, in small letters, is in the dictionary or a plain form of a stem that is."""
+    stems = word_list("spelt.en")
+    if word in stems or _ordinary(word):
+        return True
+    if any(word.endswith(ending) and word[: -len(ending)] + instead in stems for ending, instead in _ENDINGS):
+        return True
+    doubled = _DOUBLED.match(word)
+    return doubled is not None and doubled[1] in stems
+
+
+def plain(word: str) -> str:
+    """A word in small letters, without accents and without a possessive.
+
+    >>> plain("Chloé's")
+    'chloe'
+    """
+    lowered = _POSSESSIVE.sub("", word.lower())
+    if lowered.isascii():
+        return lowered
+    return "".join(char for char in unicodedata.normalize("NFKD", lowered) if not unicodedata.combining(char))
+
+
+class Word(NamedTuple):
+    """One word of a text, where it is, and which lists have it."""
+
+    text: str
+    start: int
+    end: int
+    lists: int
+
+    @property
+    def title(self) -> bool:
+        """Begins with a capital."""
+        return self.text[0].isupper()
+
+    def among(self, some: int) -> bool:
+        """Whether one of these lists has it."""
+        return bool(self.lists & some)
+
+
+def words(text: str, start: int, end: int) -> list[Word]:
+    """The words of a stretch of a text."""
+    return [Word(found[0], found.start(), found.end(), lists(found[0])) for found in _TOKEN.finditer(text, start, end)]
+
+
+def may_hold_name(text: str) -> bool:
+    """Whether a text holds a word that isn't ordinary, or two with capitals that could be a name: else none is found.
+
+    >>> may_hold_name("I love this dress, it fits so well."), may_hold_name("thanks to gregory"), may_hold_name("Will Young")
+    (False, True, True)
+    """
+    found = _TOKEN.findall(text)
+    if not all(lists(word) & Lists.ORDINARY for word in found):
+        return True
+    names = Lists.GIVEN | Lists.FAMILY
+    return any(
+        first[0].isupper() and last[0].isupper() and lists(first) & names and lists(last) & names
+        for first, last in zip(found, found[1:], strict=False)
+    )
+
+
+_closed: set[str] = set()
+"""Words as they stand in texts with which no name begins: most words of most texts, told apart at once."""
+
+
+def tokens(text: str) -> set[str]:
+    """The distinct words of a text, as they stand in it."""
+    return set((_ASCII_TOKEN if text.isascii() else _TOKEN).findall(text))
+
+
+def openings(text: str, among: set[str]) -> Iterator[Word]:
+    """The words of a text with which a name may begin; `among`: its `tokens`."""
+    if len(_closed) > _CACHED:
+        _closed.clear()
+    new = among - _closed
+    opening = {word for word in new if _opens(word)}
+    _closed.update(new - opening)
+    if opening:
+        for match in _TOKEN.finditer(text):
+            if match[0] in opening:
+                yield Word(match[0], match.start(), match.end(), lists(match[0]))
+
+
+def _opens(word: str) -> bool:
+    found = lists(word)
+    return bool(found & Lists.OPENS or (found & Lists.OPENS_WITH_CAPITAL and word[0].isupper()))

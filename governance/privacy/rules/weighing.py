@@ -1,0 +1,102 @@
+"""What a find of a name is worth: brands and styles are called like people, and a model gives no score of its own."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+
+from governance.privacy.overlaps import MODEL, Find
+from governance.privacy.rules.lexicon import Lists, Word, words
+from governance.privacy.rules.vocabulary import word_list
+
+_FAR = 12
+"""Characters before a find in which a brand's name may begin: "Aunt Bessie's"."""
+_SENTENCE = re.compile(r"[.!?]\s")
+CERTAIN, LIKELY, POSSIBLE = 0.85, 0.6, 0.45
+"""Scores: a model's find with a capital, a rule's find, and a model's find in small letters."""
+
+_BEFORE_STYLE = re.compile(
+    r"(?<![A-Za-z])(?:the|this|shade|shade of|colou?r|these|those|my new|a|an|pair of|our|style|called the|in the|by|brand)\s\Z",
+    re.IGNORECASE,
+)
+
+
+@functools.cache
+def _products() -> re.Pattern[str]:
+    """ "Harper dress", "Audrey's wide leg jeans": what follows says that clothes or goods are meant."""
+    return re.compile(rf"['’]?s?\s(?:[a-z-]+\s){{0,2}}(?:{'|'.join(sorted(word_list('products.en')))})(?![A-Za-z])", re.IGNORECASE)
+
+
+@functools.cache
+def _brands() -> re.Pattern[str]:
+    names = sorted(word_list("brands.en"), key=lambda name: (-len(name), name))
+    return re.compile(rf"(?:{'|'.join(map(re.escape, names))})(?:['’]s)?(?![A-Za-z])", re.IGNORECASE)
+
+
+def judged(text: str, start: int, end: int, score: float) -> Find | None:
+    """A candidate, unless a brand or a style of clothes is meant."""
+    if any(
+        brand.start() <= start and brand.end() - start > (end - start) / 2
+        for brand in _brands().finditer(text, max(0, start - _FAR), end)
+    ):
+        return None
+    styled = _products().match(text, end) and text[end : end + 2].lower() not in ("'s", "’s")
+    if styled and (_BEFORE_STYLE.search(text, max(0, start - 16), start) or " " not in text[start:end]):
+        return None
+    return Find("PERSON", start, end, score)
+
+
+def recased(text: str) -> str:
+    """A text that begins with a small letter, with capitals where names may be: the models learned from the news.
+
+    >>> recased("ask for kaleigh in the shop")
+    'ask for Kaleigh in the shop'
+    """
+    first = next((char for char in text if char.isalpha()), "A")
+    if first.isupper():
+        return text
+    pieces, position = [], 0
+    for word in words(text, 0, len(text)):
+        name = word.among(Lists.NAME) or not word.among(Lists.SPELT)
+        if len(word.text) > 2 and name and not word.among(Lists.CALENDAR) and len(word.text[0].upper()) == 1:
+            pieces += [text[position : word.start], word.text[0].upper()]
+            position = word.start + 1
+    return "".join([*pieces, text[position:]])
+
+
+def weighed(text: str, start: int, end: int) -> Find | None:
+    """What a model's find is worth; None: it is no name."""
+    if (over := _SENTENCE.search(text, start + 4, end)) is not None:
+        end = over.start()  # a name that runs on into the next sentence; "Dr. Smith" doesn't
+    found = words(text, start, end)
+    while len(found) > 1 and found[0].among(Lists.ORDINARY) and not found[0].among(Lists.GIVEN | Lists.FAMILY):
+        start = found[1].start  # "Beautiful Hudson"
+        found.pop(0)
+    coded = any(char.isdigit() for char in text[start:end]) or re.match(r"[-_#]?\d", text[end : end + 2])
+    if not found or coded or judged(text, start, end, CERTAIN) is None:
+        return None
+    if len(found) == 1 and (_odd(found[0]) or _BEFORE_STYLE.search(text, max(0, start - 16), start)):
+        return None
+    score = _worth(found)
+    return Find("PERSON", start, end, score, MODEL) if score else None
+
+
+def _odd(word: Word) -> bool:
+    """An abbreviation, or a word such as "WiFi", and no name that is known."""
+    mixed = word.text[1:] != word.text[1:].lower() and not re.match(r"(?:Mc|Mac|O['’]|D['’])[A-Z]", word.text)
+    return mixed and not word.among(Lists.NAME)
+
+
+def _worth(found: Sequence[Word]) -> float:
+    if all(word.among(Lists.CALENDAR) for word in found):
+        return 0.0
+    if all(word.among(Lists.ORDINARY) or len(word.text) == 1 for word in found):
+        # "Will Young" is made of words, and is a name with its capitals alone.
+        both = len(found) > 1 and all(word.title for word in found)
+        return POSSIBLE if both and found[0].among(Lists.GIVEN) and found[-1].among(Lists.FAMILY) else 0.0
+    if any(word.title for word in found):
+        return CERTAIN
+    likely = any(word.among(Lists.NAME) for word in found)
+    unknown = len(found) > 1 and not any(word.among(Lists.SPELT) for word in found)
+    return POSSIBLE if likely or unknown else 0.0
