@@ -2,7 +2,8 @@
 
 A scrubber's recall on real texts can't be known, since nobody has marked what is in them. So made-up values go
 into sentences of our own (configs/probes), and the audit's own scrubber reads them. An entity that the policy
-doesn't look for is measured all the same, and found rarely: that is the finding.
+doesn't look for is measured all the same, and found rarely: that is the finding. What was scrubbed is read again:
+the scrubber itself gives up on a text in which it still finds something, and the figure shows that it did.
 """
 
 from __future__ import annotations
@@ -27,19 +28,23 @@ _FIXED = "the interval speaks of other values in the same sentences, not of othe
 
 @dataclass(frozen=True, kw_only=True)
 class PersonalData:
-    """How much personal data the scrubber leaves, planted and in outputs.
+    """How much personal data the scrubber leaves: of what was planted, in scrubbed texts, in outputs.
 
     Attributes:
         samples: least number of planted values per entity and language, and of clean texts per language.
         languages: languages of the sentences; None: the data's own.
+        reread: scrubbed training and held-out texts that are read again, at most; drawn once by the setting's seed.
     """
 
     samples: int = 100
+    reread: int = 1000
     languages: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.samples < 1:
             raise ConfigError(f"samples: expected at least 1, found {self.samples}")
+        if self.reread < 1:
+            raise ConfigError(f"reread: expected at least 1, found {self.reread}")
         for language in self.languages or ():
             if language not in LANGUAGES:
                 raise ConfigError(f"languages: no '{language}'. {nearest(language, LANGUAGES)}")
@@ -49,7 +54,7 @@ class PersonalData:
         return ()
 
     def measure(self, subjects: Sequence[Subject], setting: Setting) -> Sequence[Outcome]:
-        """The scrubber's recall, leaks and false alarms, then each model's outputs.
+        """The scrubber's leaks, recall and false alarms, what it left in the audit's texts, then each model's outputs.
 
         Raises:
             ScrubError: the scrubber failed, so nothing can be said.
@@ -59,6 +64,7 @@ class PersonalData:
         for language in LANGUAGES:
             if language in spoken:
                 outcomes += self._scrubber(language, setting)
+        outcomes.append(self._residual(setting))
         for subject in subjects:
             outcomes += _outputs(subject, setting)
         return outcomes
@@ -70,10 +76,24 @@ class PersonalData:
         found = setting.find_personal([document.text for document in planted])
         alarms = setting.find_personal(clean)
         return [
-            *_recall(planted, found, language, setting.level),
             _leak(planted, found, language, setting.level),
+            *_recall(planted, found, language, setting.level),
             _false_alarms(alarms, language, setting.level),
         ]
+
+    def _residual(self, setting: Setting) -> Outcome:
+        texts = [text.text for rows in (setting.train, setting.test) for text in rows.texts]
+        if not texts:
+            return NotMeasured(metric="scrubber.residual", reason="there are no scrubbed texts")
+        picked = np.random.default_rng(setting.seed).choice(len(texts), min(self.reread, len(texts)), replace=False)
+        found = setting.find_personal([texts[row] for row in np.sort(picked)])
+        hits = sum(map(bool, found))
+        what = "scrubbed training and held-out texts in which the scrubber, reading them again, finds something"
+        if len(found) < len(texts):
+            method = f"share of {what}; Wilson; {len(found):,} of {len(texts):,} texts, drawn at random"
+            return _rate("scrubber.residual", hits, len(found), setting.level, EVERYONE, method)
+        method = f"share of {what}; all {len(texts):,} texts were read"
+        return Fact(metric="scrubber.residual", value=hits / len(texts), unit=Unit.RATE, method=method)
 
 
 def _covered(document: Planted, found: Sequence[Found]) -> list[bool]:
@@ -106,7 +126,7 @@ def _recall(
     ]
     structured = sorted(STRUCTURED & set(total))
     pooled = sum(hits[entity] for entity in structured), sum(total[entity] for entity in structured)
-    method = f"all entities with a format of their own, pooled: {', '.join(structured)}; Wilson; {_FIXED}"
+    method = f"all {len(structured)} planted entities with a format of their own, pooled; Wilson; {_FIXED}"
     return [*outcomes, _rate("scrubber.recall.structured", *pooled, level, Slice.of(language=language), method)]
 
 

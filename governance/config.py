@@ -14,6 +14,7 @@ from governance.errors import ConfigError
 from governance.registry import nearest
 
 EVALUATORS: Mapping[str, str] = {
+    "anonymity": "evaluators.anonymity:Anonymity",
     "claim": "evaluators.claim:Claim",
     "explanation": "evaluators.explanation:WordWeights",
     "fairness": "evaluators.fairness:GroupGaps",

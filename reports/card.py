@@ -48,6 +48,7 @@ def render(view: View, model: ModelView) -> bytes:
         settings=chapter_rest.settings_of(model),
         labels=chapter_rest.counts_of(view, view.record.data.labels),
         scrubbed=chapter_rest.counts_of(view, view.record.data.scrubbed),
+        anonymity=chapter_privacy.anonymity_line(view),
         verify=Md(chapter_rest.VERIFY),
         run=f"runs/{clean(view.record.audit, 60)}/{clean(view.record.run, 60)}",
     )

@@ -1,11 +1,11 @@
-"""Whose data is safe: the claim beside the attack, the scrubber on planted data, what left the machine."""
+"""Whose data is safe: the claim beside the attack, what the scrubber leaves, who stands out, what left the machine."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from governance.claims import PrivacyClaim
-from governance.measure import Measurement, Unit
+from governance.measure import Fact, Measurement, NotMeasured, Slice, Unit
 from reports.blocks import (
     Block,
     Cell,
@@ -28,13 +28,22 @@ from reports.view import ModelView, View
 
 SCRUBBER_MARK = 4
 """The scrubber is no model: its marks are drawn in ink."""
-PREFIXES = ("privacy.", "membership.", "scrubber.", "leakage.", "canary.")
+LEADING = (
+    ("scrubber.leak", None),
+    ("scrubber.recall.structured", None),
+    ("scrubber.recall", "PERSON"),
+    ("scrubber.recall", "STREET_ADDRESS"),
+    ("scrubber.false_per_100", None),
+)
+"""What the scrubber is judged by, (metric, entity): names and addresses apart from what has a format of its own."""
+PREFIXES = ("privacy.", "membership.", "scrubber.", "anonymity.", "leakage.", "canary.")
+ANONYMITY = ("smallest_cell", "small_cells", "unique", "risk", "fewest_labels", "one_label", "incomplete")
 
 
 def chapter(shelf: Shelf) -> Chapter:
     """The chapter on privacy."""
     view, texts = shelf.view, shelf.view.texts
-    blocks = [_attack(shelf), _claims(shelf), *_scrubber(shelf), _left(shelf)]
+    blocks = [_attack(shelf), _claims(shelf), _scrubber(shelf), _entities(shelf), _anonymity(shelf), _left(shelf)]
     rest = shelf.rest(lambda metric: metric.startswith(PREFIXES))
     if rest:
         title = texts("more.privacy")
@@ -112,36 +121,124 @@ def promise(texts: Texts, model: ModelView) -> Cell:
     return Cell(f"ε = {epsilon}", small=f"δ = {delta}", kind="number")
 
 
-def _scrubber(shelf: Shelf) -> list[Block]:
+def _scrubber(shelf: Shelf) -> Block | None:
+    """What gets past the scrubber: first the share of texts that leak anything, then why, a column per language."""
     view, texts = shelf.view, shelf.view.texts
-    found = [o for o in view.all("scrubber.recall", None) if isinstance(o, Measurement)]
-    languages = list(dict.fromkeys(dict(o.slice).get("language", "") for o in view.all("scrubber.recall", None)))
-    panels, rows = [], []
-    for place, language in enumerate(languages):
+    leaks = view.all("scrubber.leak", None)
+    languages = list(dict.fromkeys(dict(leak.slice).get("language", "") for leak in leaks))
+    rows = []
+    for metric, entity in LEADING:
+        at = [Slice.of({"language": language, **({"entity": entity} if entity else {})}) for language in languages]
+        found = [view.find(metric, None, where) for where in at]
+        if not any(found):
+            continue
+        if entity is None:  # those of one kind stand among their like as well
+            shelf.take(found)
+        name = (
+            metric_cell(texts, metric) if entity is None else Cell(texts.metric(metric).title, small=texts.said(entity))
+        )
+        rows.append([name, *(cell(view, outcome, size=True) for outcome in found)])
+    says = [*_headlines(view), *_residual(shelf)]
+    if not rows and not says:
+        return None
+    says.append(texts("privacy.scrubber.text"))
+    if view.record.data.not_scrubbed:
+        gaps = texts("list.long").join(clean(texts.said(gap)) for gap in view.record.data.not_scrubbed)
+        says.append(texts("privacy.scrubber.gaps", gaps=gaps))
+    title = texts("privacy.scrubber.title")
+    head = [Cell(texts("table.metric")), *(Cell(texts.said(clean(language, 40))) for language in languages)]
+    return Block(title, says, tables=[Table(title, head, rows)] if rows else [])
+
+
+def _headlines(view: View) -> list[str]:
+    texts = view.texts
+    return [
+        texts(
+            "privacy.scrubber.leak",
+            language=texts.said(clean(dict(leak.slice).get("language", ""), 40)),
+            share=texts.value(leak),
+            interval=texts.interval(leak, bare=False),
+            n=texts.count(leak.n),
+        )
+        for leak in view.all("scrubber.leak", None)
+        if isinstance(leak, Measurement)
+    ]
+
+
+def _residual(shelf: Shelf) -> list[str]:
+    texts, found = shelf.view.texts, shelf.view.find("scrubber.residual", None)
+    shelf.take([found])
+    if found is None:
+        return []
+    if isinstance(found, NotMeasured):
+        return [texts("reason.not_measured", reason=clean(texts.said(found.reason)))]
+    method = clean(texts.said(found.method))
+    return [texts("privacy.scrubber.residual", figure=texts.figure(found), method=method)]
+
+
+def _entities(shelf: Shelf) -> Block | None:
+    """Recall of each kind of personal data, by language."""
+    view, texts = shelf.view, shelf.view.texts
+    found = view.all("scrubber.recall", None)
+    if not found:
+        return None
+    shelf.take(found)
+    panels = []
+    for place, language in enumerate(dict.fromkeys(dict(o.slice).get("language", "") for o in found)):
         points = [
-            Point(dict(o.slice).get("entity", o.slice.label()), SCRUBBER_MARK, *scaled(o))
+            Point(texts.said(dict(o.slice).get("entity", o.slice.label())), SCRUBBER_MARK, *scaled(o))
             for o in found
-            if dict(o.slice).get("language", "") == language
+            if isinstance(o, Measurement) and dict(o.slice).get("language", "") == language
         ]
         if points:
             title = texts("privacy.scrubber.panel", language=texts.said(clean(language, 40)))
             axis = axis_of(texts, "scrubber.recall", Unit.RATE)
             panels.append(Panel(title, "", forest(points, name=f"scrubber-{place}", title=title, axis=axis)))
-    names = ("scrubber.recall", "scrubber.recall.structured", "scrubber.leak", "scrubber.false_per_100")
-    for name in names:
-        for outcome in view.all(name, None):
-            shelf.take([outcome])
-            where = Cell(texts.slice(outcome.slice))
-            rows.append([Cell(texts.metric(name).title), where, cell(view, outcome, size=True)])
-    if not rows:
-        return []
-    title = texts("privacy.scrubber.title")
-    head = [Cell(texts(f"table.{name}")) for name in ("metric", "slice", "value")]
-    says = [texts("privacy.scrubber.text")]
-    if view.record.data.not_scrubbed:
-        gaps = texts("list.long").join(clean(texts.said(gap)) for gap in view.record.data.not_scrubbed)
-        says.append(texts("privacy.scrubber.gaps", gaps=gaps))
-    return [Block(title, says, panels=panels, tables=[Table(title, head, rows)], folded=texts("fold.table"))]
+    title = texts("privacy.entities.title")
+    head = [Cell(texts(f"table.{name}")) for name in ("slice", "value")]
+    rows = [[Cell(texts.slice(outcome.slice)), cell(view, outcome, size=True)] for outcome in found]
+    text = [texts("privacy.entities.text")]
+    return Block(title, text, panels=panels, tables=[Table(title, head, rows)], folded=texts("fold.table"))
+
+
+def _anonymity(shelf: Shelf) -> Block:
+    """Who can be told from the rest by what is known of them; shown even unmeasured, for what it says of scrubbing."""
+    view, texts = shelf.view, shelf.view.texts
+    found = [outcome for name in ANONYMITY for outcome in view.all(f"anonymity.{name}", None)]
+    title, says = texts("privacy.anonymity.title"), [texts("privacy.anonymity.scrubbed")]
+    facts = [outcome for outcome in found if isinstance(outcome, Fact)]
+    if not facts:
+        reasons = [outcome.reason for outcome in found if isinstance(outcome, NotMeasured)]
+        shelf.take(found)
+        reason = texts("reason.not_measured", reason=clean(texts.said(reasons[0]))) if reasons else ""
+        return Block(title, [*says, reason or texts("privacy.anonymity.none")])
+    shelf.take(facts)
+    says.append(texts("privacy.anonymity.text", columns=_columns(texts, facts[0].slice)))
+    rows = [
+        [
+            metric_cell(texts, fact.metric),
+            Cell(texts.value(fact), small=clean(texts.said(fact.method)), kind="number"),
+        ]
+        for fact in facts
+    ]
+    head = [Cell(texts("table.metric")), Cell(texts("table.value"))]
+    return Block(title, says, tables=[Table(title, head, rows)])
+
+
+def anonymity_line(view: View) -> dict[str, str] | None:
+    """The figures of a card's line on who stands out; None where they were not measured."""
+    names = ("smallest_cell", "unique", "small_cells", "risk")
+    facts = {name: fact for name in names for fact in view.all(f"anonymity.{name}", None) if isinstance(fact, Fact)}
+    if len(facts) < len(names):
+        return None
+    told = {name: view.texts.value(facts[name]) for name in ("smallest_cell", "risk")}
+    # In words, with their counts: a share of one row in ten thousand would round to none.
+    told |= {name: clean(view.texts.said(facts[name].method)) for name in ("unique", "small_cells")}
+    return {"columns": _columns(view.texts, facts["risk"].slice), **told}
+
+
+def _columns(texts: Texts, where: Slice) -> str:
+    return texts("slice.and").join(clean(column, 60) for column, _ in where)
 
 
 def _left(shelf: Shelf) -> Block:

@@ -202,7 +202,7 @@ class Texts:
         """
         plus = "+" if signed else ""
         if unit is Unit.RATE:
-            return _minus(f"{value * 100:.1f}%")
+            return _minus(_percent(value))
         if unit is Unit.DIFFERENCE:
             return self._difference(value, metric, plus)
         if unit is Unit.SECONDS:
@@ -266,6 +266,14 @@ class Texts:
         month = self(f"month.{moment.month}")
         clock = f"{moment.hour:02d}:{moment.minute:02d} {moment.tzname() or ''}".strip()
         return self("date", year=moment.year, month=month, day=moment.day, clock=clock)
+
+
+def _percent(value: float) -> str:
+    shown = f"{value * 100:.1f}%"
+    if shown != "0.0%" or value == 0:
+        return shown
+    # A few rows among many must not read as none.
+    return f"{value * 100:.1g}%" if value >= 1e-6 else "<0.0001%"
 
 
 def _plain(value: float, unit: Unit) -> str:

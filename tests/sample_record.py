@@ -159,8 +159,14 @@ def privacy() -> Iterator[Outcome]:
         )  # fmt: skip
         yield rate("membership.tpr_at_1pct_fpr", model, tpr, 2000)
     recalls = {
-        "en": {"EMAIL_ADDRESS": 1.0, "PHONE_NUMBER": 0.98, "CREDIT_CARD": 0.995, "PERSON": 0.86, "LOCATION": 0.62},
-        "zh": {"EMAIL_ADDRESS": 1.0, "PHONE_NUMBER": 0.99, "CN_ID_CARD": 1.0, "PERSON": 0.74},
+        "en": {
+            "EMAIL_ADDRESS": 1.0,
+            "PHONE_NUMBER": 0.98,
+            "CREDIT_CARD": 0.995,
+            "PERSON": 0.86,
+            "STREET_ADDRESS": 0.94,
+        },
+        "zh": {"EMAIL_ADDRESS": 1.0, "PHONE_NUMBER": 0.99, "CN_RESIDENT_ID": 1.0, "PERSON": 0.74},
     }
     for language, entities in recalls.items():
         for entity, value in entities.items():
@@ -172,12 +178,36 @@ def privacy() -> Iterator[Outcome]:
             metric="scrubber.false_per_100", model=None, value=1.4, low=0.9, high=2.2, level=0.95, n=1000,
             unit=Unit.COUNT, method="Poisson interval", slice=where,
         )  # fmt: skip
+    low, high = wilson(0, 1000)
+    yield Measurement(
+        metric="scrubber.residual", value=0, low=low, high=high, level=0.95, n=1000, unit=Unit.RATE,
+        method="share of scrubbed training and held-out texts in which the scrubber, reading them again, finds "
+        "something; Wilson; 1,000 of 8,000 texts, drawn at random",
+    )  # fmt: skip
+    yield from anonymity()
     yield rate("leakage.outputs", "closed", 0.015, 200)
     yield rate("leakage.outputs_after", "closed", 0.0, 200)
     for model in MODELS[:3]:
         for metric in ("leakage.outputs", "leakage.outputs_after"):
             method = "the model emits labels alone; every possible output (all 2 labels) was read"
             yield Fact(metric=metric, model=model, value=0, unit=Unit.RATE, method=method)
+
+
+def anonymity() -> Iterator[Outcome]:
+    rows = "8,000 training and held-out rows"
+    figures = {
+        "smallest_cell": (2, Unit.COUNT, f"rows in the smallest of 31 cells of {rows}"),
+        "small_cells": (6 / 8000, Unit.RATE, f"6 of {rows} are in cells of fewer than 5 rows"),
+        "unique": (0.0, Unit.RATE, f"0 of {rows} are alone in their cell"),
+        "risk": (31 / 8000, Unit.RATE, f"mean of 1 / cell size over {rows}, each taken as one person; "
+                 "prosecutor model, El Emam and Dankar 2008"),
+        "fewest_labels": (1, Unit.COUNT, "fewest different labels in one of 31 cells"),
+        "one_label": (10 / 8000, Unit.RATE, f"10 of {rows} are in cells whose rows all have one label"),
+        "incomplete": (5, Unit.COUNT, f"of {rows}, those that lack a value; it counts as a value of its own"),
+    }  # fmt: skip
+    where = Slice.of({"age_band": ANY, "Department Name": ANY})
+    for name, (value, unit, method) in figures.items():
+        yield Fact(metric=f"anonymity.{name}", value=value, unit=unit, method=method, slice=where)
 
 
 def explanation() -> Iterator[Outcome]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import re
 from collections.abc import Callable, Sequence
 
@@ -16,7 +17,8 @@ from governance.backends.base import Capability
 from governance.dataset import Labels, ScrubbedDataset, ScrubbedText
 from governance.errors import ConfigError, ScrubError
 from governance.measure import Fact, Measurement, NotMeasured, Outcome, Unit
-from governance.privacy.entities import ENTITIES, STRUCTURED
+from governance.privacy.entities import BY_LANGUAGE, ENTITIES, STRUCTURED
+from governance.privacy.madeup import MadeUp
 from governance.privacy.planting import Sentences, plant, read_sentences, shop_texts
 
 Finder = Callable[[Sequence[str]], Sequence[Sequence[Found]]]
@@ -104,6 +106,32 @@ def test_every_entity_is_measured_in_one_language_at_least() -> None:
     assert measured == set(ENTITIES)
 
 
+def test_names_and_addresses_are_told_apart_from_data_with_a_format() -> None:
+    """A scrubber that finds only what has a format has full structured recall, and leaks the rest all the same."""
+
+    sentences = {language: read_sentences(language) for language in ("en", "zh")}  # type: ignore[arg-type]
+    documents = [
+        document
+        for language, known in sentences.items()
+        for document in plant(known, language, samples=5, seed=1)  # type: ignore[arg-type]
+    ]
+    planted = {document.text: document.values for document in documents}
+
+    def formats_only(texts: Sequence[str]) -> list[list[Found]]:
+        return [
+            [Found(v.entity, v.start, v.end) for v in planted.get(text, ()) if v.entity not in BY_LANGUAGE]
+            for text in texts
+        ]
+
+    outcomes = PersonalData(samples=5, languages=("en", "zh")).measure([], setting(formats_only))
+    assert set(rates(outcomes, "scrubber.recall.structured").values()) == {1.0}
+    for where, value in rates(outcomes, "scrubber.recall").items():
+        assert value == (0.0 if any(entity in where for entity in BY_LANGUAGE) else 1.0)
+    with_names = sum(any(value.entity in BY_LANGUAGE for value in document.values) for document in documents)
+    leaks = [outcome for outcome in by_metric(outcomes, "scrubber.leak") if isinstance(outcome, Measurement)]
+    assert sum(outcome.counts["count"] for outcome in leaks) == with_names
+
+
 def test_pooled_recall_adds_up_and_has_a_true_interval() -> None:
     outcomes = PersonalData(samples=10, languages=("en",)).measure([], setting(all_seeing))
     [pooled] = by_metric(outcomes, "scrubber.recall.structured")
@@ -138,6 +166,110 @@ def test_planted_spans_point_at_their_values(language: str) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_planted_entity_stands_in_five_places_or_more(language: str) -> None:
+    slots = re.findall(r"\{([A-Z_]+)", " ".join(read_sentences(language).planted))  # type: ignore[arg-type]
+    assert min(slots.count(name) for name in set(slots)) >= 5
+
+
+def test_a_couriers_number_is_a_shops_own_in_english_and_personal_in_chinese() -> None:
+    assert "{TRACKING}" in " ".join(read_sentences("en").clean)
+    chinese = read_sentences("zh")
+    assert "{TRACKING}" not in " ".join(chinese.clean)
+    assert "{TRACKING_NUMBER}" in " ".join(chinese.planted)
+
+
+def planted_values(language: str, entity: str, samples: int = 60) -> list[str]:
+    documents = plant(read_sentences(language), language, samples=samples, seed=5)  # type: ignore[arg-type]
+    return [d.text[v.start : v.end] for d in documents for v in d.values if v.entity == entity]
+
+
+def test_chinese_names_have_two_to_four_characters() -> None:
+    whole = [name for name in planted_values("zh", "PERSON", 100) if len(name) > 1]  # a surname alone is one
+    assert {len(name) for name in whole} == {2, 3, 4}
+
+
+FORMATS = {
+    "CN_PASSPORT": r"E[A-HJ-NP-Z]\d{7}|[EG]\d{8}",
+    "CN_TRAVEL_PERMIT": r"[HM]\d{8}|\d{8}|C[A-HJ-NP-Z0-9]\d{7}",
+    "CN_LICENSE_PLATE": r"[\u4e00-\u9fff][A-HJ-NP-Z]·?(?:[A-HJ-NP-Z0-9]{5}|[DF][A-HJ-NP-Z0-9]\d{4}|\d{5}[DF])",
+    "CN_COMPANY_ID": r"9[1-3]\d{6}[0-9A-H]{8}[0-9X][0-9A-HJ-NPQRTUWXY]",
+    "TRACKING_NUMBER": r"(?:SF|YT|JD|JT)\d{13}|(?:78|9\d)\d{11,12}|43\d{11}|E[A-Z]\d{9}CN",
+    "MAC_ADDRESS": r"(?i:[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5})",
+    "ALIPAY_ID": r"2088\d{12}|1\d{10}|\S+@\S+",
+}
+
+
+@pytest.mark.parametrize("entity", FORMATS)
+def test_made_up_values_have_their_format(entity: str) -> None:
+    found = planted_values("zh", entity)
+    assert [value for value in found if not re.fullmatch(FORMATS[entity], value)] == []
+    assert len(set(found)) > 50
+
+
+def test_national_insurance_numbers_have_prefixes_that_are_issued() -> None:
+    found = {value.replace(" ", "") for value in planted_values("en", "UK_NINO")}
+    pattern = r"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]\d{6}[A-D]"
+    assert [value for value in found if not re.fullmatch(pattern, value)] == []
+
+
+def test_company_codes_check_modulo_31_and_so_does_the_standards_own() -> None:
+    alphabet, weights = (
+        "0123456789ABCDEFGHJKLMNPQRTUWXY",
+        [1, 3, 9, 27, 19, 26, 16, 17, 20, 29, 25, 13, 8, 24, 10, 30, 28],
+    )
+
+    def holds(code: str) -> bool:
+        total = sum(weight * alphabet.index(char) for weight, char in zip(weights, code, strict=False))
+        return alphabet[(31 - total % 31) % 31] == code[17]
+
+    assert holds("91350100M000100Y43")  # the example of GB 32100-2015
+    assert all(map(holds, planted_values("zh", "CN_COMPANY_ID")))
+
+
+def test_wallets_carry_a_checksum_that_holds() -> None:
+    """Base58Check from its definition; Bech32 by the polynomial of BIP 173, which an address must leave at one."""
+    base58, bech32 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz", "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+
+    def polymod(values: list[int]) -> int:
+        check = 1
+        for value in values:
+            top, check = check >> 25, (check & 0x1FFFFFF) << 5 ^ value
+            for bit, term in enumerate([0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3]):
+                check ^= term * (top >> bit & 1)
+        return check
+
+    assert (
+        polymod([3, 3, 0, 2, 3, *(bech32.index(c) for c in "qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4")]) == 1
+    )  # BIP 173
+    found = planted_values("en", "CRYPTO")
+    kinds = {"0x": 0, "bc": 0, "1": 0, "3": 0, "T": 0}
+    for wallet in found:
+        if wallet.startswith("0x"):
+            kinds["0x"] += 1
+            assert re.fullmatch(r"0x[0-9a-f]{40}", wallet)
+        elif wallet.startswith("bc"):
+            kinds["bc"] += 1
+            assert polymod([3, 3, 0, 2, 3, *(bech32.index(char) for char in wallet[3:])]) == 1
+        else:
+            kinds[wallet[0]] += 1
+            number = 0
+            for char in wallet:
+                number = number * 58 + base58.index(char)
+            whole = number.to_bytes(25)
+            assert hashlib.sha256(hashlib.sha256(whole[:21]).digest()).digest()[:4] == whole[21:]
+    assert min(kinds.values()) > 0
+
+
+def test_a_permit_without_a_kind_is_any_of_them() -> None:
+    import random
+
+    sentences = Sentences(planted=("{CN_TRAVEL_PERMIT}",), clean=("x",), styles=("a",))
+    heads = {document.text[0] for document in plant(sentences, "zh", samples=80, seed=0)}
+    assert heads >= {"H", "M", "C"} and heads & set("0123456789")
+    assert MadeUp(random.Random(1)).travel_permit("taiwan").isdigit()
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
 def test_shop_texts_fill_every_slot(language: str) -> None:
     texts = shop_texts(read_sentences(language), language, samples=60, seed=0)  # type: ignore[arg-type]
     assert len(texts) == 60
@@ -148,7 +280,8 @@ def test_shop_texts_fill_every_slot(language: str) -> None:
     ("planted", "clean", "message"),
     [
         (("Hi {PERSONS}",), ("x",), "no slot 'PERSONS'. Did you mean 'PERSON'"),
-        (("Hi {PERSON|small}",), ("x",), "no form 'small'"),
+        (("Hi {PERSON|small}",), ("x",), "PERSON has no form 'small'"),
+        (("Hi {URL|first}",), ("x",), "URL has no form 'first'"),
         (("Hi",), ("x",), "expected at least one slot"),
         (("Hi {PERSON}",), ("to {PERSON}",), "no slot 'PERSON'"),
     ],
@@ -161,6 +294,8 @@ def test_bad_sentences_are_refused(planted: tuple[str, ...], clean: tuple[str, .
 def test_settings_are_checked() -> None:
     with pytest.raises(ConfigError, match="samples: expected at least 1"):
         PersonalData(samples=0)
+    with pytest.raises(ConfigError, match="reread: expected at least 1"):
+        PersonalData(reread=0)
     with pytest.raises(ConfigError, match="no 'cn'"):
         PersonalData(languages=("cn",))
 
@@ -173,12 +308,59 @@ def test_failing_scrubber_yields_no_figure() -> None:
         PersonalData(samples=1, languages=("en", "zh")).measure([], setting(fail))
 
 
+# -- scrubbed texts, read again ---------------------------------------------------------------
+
+
+def residual(find: Finder, reread: int, n: int = 8) -> Outcome:
+    [found] = by_metric(PersonalData(reread=reread, languages=()).measure([], setting(find, n)), "scrubber.residual")
+    return found
+
+
+def first_row_only(texts: Sequence[str]) -> list[list[Found]]:
+    return [[Found("PERSON", 0, 3)] if text == "row 0" else [] for text in texts]
+
+
+def test_all_scrubbed_texts_are_read_again_and_the_share_is_exact() -> None:
+    """Eight training and eight held-out texts, one of each still holding a find."""
+    found = residual(first_row_only, reread=16)
+    assert isinstance(found, Fact)
+    assert (found.value, found.model) == (2 / 16, None)
+    assert "all 16 texts were read" in found.method
+    assert residual(blind, reread=16).value == 0  # type: ignore[union-attr]
+
+
+def test_no_scrubbed_texts_are_no_free_pass() -> None:
+    assert isinstance(residual(blind, reread=5, n=0), NotMeasured)
+
+
+def test_a_sample_of_scrubbed_texts_has_an_interval() -> None:
+    found = residual(blind, reread=15)
+    assert isinstance(found, Measurement)
+    assert (found.value, found.n) == (0.0, 15)
+    assert found.high is not None
+    assert found.high > 0  # fifteen texts prove little
+    assert "15 of 16 texts" in found.method
+    assert residual(blind, reread=15) == found
+    sampled = [residual(first_row_only, reread=8, n=n) for n in (8, 9, 10, 11)]
+    assert len({outcome.value for outcome in sampled if isinstance(outcome, Measurement)}) > 1
+
+
+def test_every_method_is_told_in_chinese() -> None:
+    from reports.text import Texts
+
+    outcomes = PersonalData(samples=1, languages=("en", "zh")).measure([], setting(all_seeing))
+    outcomes += [residual(blind, reread=15)]  # type: ignore[operator]
+    methods = {outcome.method for outcome in outcomes if not isinstance(outcome, NotMeasured)}
+    assert [method for method in sorted(methods) if Texts("zh").said(method) == method] == []
+
+
 # -- outputs -----------------------------------------------------------------------------------
 
 
 def outputs_of(one: Subject, find: Finder = blind) -> dict[str, Outcome]:
     evaluator = PersonalData(samples=1, languages=())
-    return {outcome.metric: outcome for outcome in evaluator.measure([one], setting(find))}
+    outcomes = evaluator.measure([one], setting(find))
+    return {outcome.metric: outcome for outcome in outcomes if outcome.metric.startswith("leakage.")}
 
 
 def test_labels_alone_are_read_and_are_a_fact() -> None:
@@ -244,7 +426,8 @@ def test_it_asks_models_nothing() -> None:
 
 
 @pytest.mark.slow
-def test_the_default_policy_finds_structured_data_and_leaves_chinese_names() -> None:
+def test_the_default_policy_keeps_its_word_in_both_languages() -> None:
+    """On sentences that were in sight when its rules were written: a floor under changes, no estimate for others."""
     from governance.privacy.policy import load_policy
     from governance.privacy.scrubber import Scrubber
 
@@ -253,13 +436,22 @@ def test_the_default_policy_finds_structured_data_and_leaves_chinese_names() -> 
     def find(texts: Sequence[str]) -> list[list[Found]]:
         return [[Found(span.entity, span.start, span.end) for span in spans] for spans in scrubber.find(texts)]
 
-    outcomes = PersonalData(samples=30, languages=("en", "zh")).measure([], setting(find))
-    structured = rates(outcomes, "scrubber.recall.structured")
-    assert min(structured.values()) > 0.95
+    english = plant(read_sentences("en"), "en", samples=10, seed=2)
+    chinese = plant(read_sentences("zh"), "zh", samples=10, seed=2)
+    documents = [document.text for document in english + chinese]
+    scrubbed = tuple(found.text for found in scrubber.scrub_many(documents, "train"))
+    rows = dataclasses.replace(_rows(len(scrubbed)), texts=scrubbed)
+    measured = dataclasses.replace(setting(find), train=rows, test=rows)
+    outcomes = PersonalData(samples=30, languages=("en", "zh"), reread=10_000).measure([], measured)
+    assert min(rates(outcomes, "scrubber.recall.structured").values()) > 0.95
     recall = rates(outcomes, "scrubber.recall")
-    assert recall["entity=PERSON, language=en"] > 0.8
-    assert recall["entity=PERSON, language=zh"] < 0.1  # not covered, and the figure says so
-    assert rates(outcomes, "scrubber.leak")["language=zh"] > 0.2
+    by_language = [value for where, value in recall.items() if any(entity in where for entity in BY_LANGUAGE)]
+    assert len(by_language) == 4 and min(by_language) > 0.85
+    assert max(rates(outcomes, "scrubber.leak").values()) < 0.15
+    assert max(rates(outcomes, "scrubber.false_per_100").values()) < 5
+    [residue] = by_metric(outcomes, "scrubber.residual")
+    assert isinstance(residue, Fact)
+    assert residue.value == 0
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -126,6 +126,11 @@ def test_unknown_language_is_named_with_the_known_ones() -> None:
     ("value", "unit", "metric", "expected"),
     [
         (0.82, Unit.RATE, "quality.accuracy", "82.0%"),
+        (0.0, Unit.RATE, "anonymity.unique", "0.0%"),
+        (0.0005, Unit.RATE, "anonymity.unique", "0.1%"),
+        (7 / 22641, Unit.RATE, "anonymity.unique", "0.03%"),
+        (1e-6, Unit.RATE, "anonymity.unique", "0.0001%"),
+        (1e-9, Unit.RATE, "anonymity.unique", "<0.0001%"),
         (-0.061, Unit.DIFFERENCE, "quality.accuracy.difference", "−6.1\u00a0pts"),
         (-0.034, Unit.DIFFERENCE, "quality.auc.difference", "−0.034"),
         (0.9132, Unit.SCORE, "quality.auc", "0.913"),
