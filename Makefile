@@ -46,8 +46,8 @@ lint: $(VENV)/.developer ## format, lint, types, import contracts
 check: lint test ## all that a change must pass
 
 bench: $(VENV)/.developer ## make bench NAME=quickstart
-	@test -n "$(NAME)" && test -f benchmarks/$(NAME).py || { echo "make bench NAME=<$$(ls benchmarks/*.py | xargs -n1 basename | sed 's/\.py//' | paste -sd'|')>"; exit 2; }
-	@$(BIN)/python benchmarks/$(NAME).py
+	@test -n "$(NAME)" && test -f benchmarks/$(NAME).py || { echo "make bench NAME=<$$(ls benchmarks/*.py | grep -v __ | xargs -n1 basename | sed 's/\.py//' | paste -sd'|')>"; exit 2; }
+	@$(BIN)/python -m benchmarks.$(NAME)
 
 lock: ## write the lock files from the versions installed in .venv
 	@$(BIN)/python .ci/lock.py

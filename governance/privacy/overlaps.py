@@ -16,7 +16,10 @@ from governance.privacy.entities import ENTITIES
 UNREADABLE = "UNREADABLE"
 """Stands, in brackets and counts, for a whole text that the scrubber gave up on: not one piece of it is passed on."""
 
-_LABELS = "|".join(sorted([*ENTITIES, UNREADABLE], key=len, reverse=True))
+LITERAL = "LITERAL"
+"""Stands, with a number, for a stretch of an input that looks like a token of the vault."""
+
+_LABELS = "|".join(sorted([*ENTITIES, UNREADABLE, LITERAL], key=len, reverse=True))
 PLACEHOLDER = re.compile(rf"\[(?:{_LABELS})(?:_\d{{1,9}}|#[a-p]{{16}}|~[a-p]{{58,4000}})?\]")
 """What stands in a text for personal data: `[PERSON]`, numbered `[PERSON_2]`, hashed `[PERSON#…]`, encrypted
 `[PERSON~…]`. In an input it is harmless: bytes are spelt with the letters a to p, so that it can hold no number."""

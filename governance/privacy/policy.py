@@ -24,7 +24,7 @@ Direction = Literal["train", "prompt", "output"]
 """Where a text is going: into training, to a model as a prompt, or out of a model."""
 
 Action = Literal["placeholder", "number", "redact", "mask", "hash", "encrypt", "surrogate", "keep"]
-"""What becomes of a find; `governance.privacy.operators` has them in words."""
+"""What becomes of a find; `governance.privacy.standins.operators` has them in words."""
 
 KEYED: frozenset[Action] = frozenset({"hash", "encrypt", "surrogate"})
 """Actions that need the tenant's key."""

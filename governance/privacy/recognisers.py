@@ -23,7 +23,13 @@ from governance.privacy.rules.signs import Signs
 
 with light_import():
     from phonenumbers.phonenumbermatcher import _PATTERN
-    from presidio_analyzer import AnalysisExplanation, AnalyzerEngine, LocalRecognizer, RecognizerRegistry, RecognizerResult
+    from presidio_analyzer import (
+        AnalysisExplanation,
+        AnalyzerEngine,
+        LocalRecognizer,
+        RecognizerRegistry,
+        RecognizerResult,
+    )
     from presidio_analyzer.context_aware_enhancers import ContextAwareEnhancer
     from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
     from presidio_analyzer.predefined_recognizers.generic.phone_recognizer import PhoneRecognizer
@@ -93,13 +99,13 @@ class PhoneRecogniser(PhoneRecognizer):  # type: ignore[misc]
         """Whether some stretch that `phonenumbers` would look at has digits enough."""
         if signs.digits < _LEAST_DIGITS:
             return False
-        return any(sum(map(str.isdigit, match[0])) >= _LEAST_DIGITS for match in _PATTERN.finditer(signs.text))
+        return any(sum(map(str.isdigit, match[0])) >= _LEAST_DIGITS for match in _PATTERN.finditer(signs.words))
 
     def finds(self, signs: Signs) -> Iterator[Find]:
-        """All finds in a folded text."""
+        """All finds in a folded text, placeholders apart: the numbers in them would only be looked at for nothing."""
         if not self.needs(signs):
             return
-        for found in super().analyze(signs.text, ["PHONE_NUMBER"]):
+        for found in super().analyze(signs.words, ["PHONE_NUMBER"]):
             shops = ORDER_NUMBER.search(signs.text, max(0, found.start - BEFORE), found.start)
             if not shops and phones.personal(signs.text[found.start : found.end]):
                 yield Find(found.entity_type, found.start, found.end, found.score)

@@ -17,7 +17,6 @@ from governance.errors import ScrubError
 from governance.privacy.entities import Language
 from governance.privacy.keys import Key
 from governance.privacy.normalise import readings, repair
-from governance.privacy.operators import Operators, Piece
 from governance.privacy.overlaps import (
     UNREADABLE,
     Find,
@@ -28,6 +27,7 @@ from governance.privacy.overlaps import (
     resolve,
 )
 from governance.privacy.policy import BRACKETED, Direction, ScrubPolicy
+from governance.privacy.standins.operators import Operators, Piece
 from governance.privacy.windows import Window, windows
 
 ROUNDS = 50

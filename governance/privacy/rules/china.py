@@ -12,7 +12,7 @@ from governance.privacy.rules.vocabulary import EDGE, END, words
 
 _IS = r"\s{0,2}(?:is|was|是|为|叫|[:=])"
 _ID = words("身份证", "证件号", "证件", "居民证", "实名", "id card", "identity card", "resident id", "national id", "identity number", "id no", "id number", "id")  # fmt: skip
-_RESIDENT = rf"[1-9]\d{{5}}[ -]?(?:18|19|20)\d{{2}}[ -]?\d{{4}}[ -]?\d{{3}}[0-9Xx]"
+_RESIDENT = r"[1-9]\d{5}[ -]?(?:18|19|20)\d{2}[ -]?\d{4}[ -]?\d{3}[0-9Xx]"
 _OTHERS = ("wechat", "weixin", "alipay", "payment", "please", "iphone", "android")
 _NOT_ORDER = "".join(
     rf"(?<!{word}{gap})"
@@ -148,7 +148,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         entity="QQ_ID",
         pattern=re.compile(
-            rf"(?:(?<![A-Za-z])QQ|扣扣|企鹅|球球|加(?:我|下|一下|个)?(?:Q|扣)|(?<![A-Za-z])Q(?=[:号我]))[^\d\n。;!?]{{0,10}}?(?P<value>[1-9]\d{{4,10}}){END}",
+            rf"(?:(?<![A-Za-z])QQ|扣扣|企鹅|球球|加(?:我|下|一下|个)?(?:Q|扣)|(?<![A-Za-z])Q(?=[:号我]))[^\dA-Za-z.\n。;!?]{{0,10}}?(?P<value>[1-9]\d{{4,10}}){END}",
             re.IGNORECASE,
         ),
         needs=_qq,

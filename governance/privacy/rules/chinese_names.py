@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from governance.privacy.overlaps import MODEL, Find
 from governance.privacy.rules.names import known
 from governance.privacy.rules.signs import Signs
-from governance.privacy.rules.weighing import CERTAIN
 from governance.privacy.rules.vocabulary import HAN, word_list
+from governance.privacy.rules.weighing import CERTAIN
 
 _COMPOUND = "欧阳|上官|司马|诸葛|东方|皇甫|尉迟|公孙|慕容|司徒|令狐|夏侯|轩辕|端木|百里|呼延|东郭|南宫|西门|长孙|宇文|公羊|澹台|公冶|宗政|濮阳|淳于|单于|太叔|申屠|仲孙|钟离|鲜于|闾丘|独孤|拓跋|完颜|赫连"
 _SINGLE = (
@@ -38,7 +38,7 @@ _BEFORE_TITLE = re.compile(
 )
 _THIRD = re.compile(rf"(?!{_PARTICLE}){HAN}(?=$|[^\u3400-\u9fff]|{_TITLE})")
 _WORDS = re.compile(
-    r"关机|查收|方便|常用|明天|安全|金额|支付|车牌|任何|全部|单号|单子|单价|程序|包裹|高峰|高级|温馨|和平|时间|成功|解决|通知|封掉|于是|向上|向下|金色|白色|黄色|蓝色|红包|党员|荣誉|都是|都行|"
+    r"关机|关于|查收|方便|常用|明天|安全|金额|支付|车牌|任何|全部|单号|单子|单价|程序|包裹|高峰|高级|温馨|和平|时间|成功|解决|通知|封掉|于是|向上|向下|金色|白色|黄色|蓝色|红包|党员|荣誉|都是|都行|"
     r"应该|应急|万一|万能|段时间|段位|白天|黑色|平时|平台|高兴|高端|马上|马桶|毛衣|毛巾|毛绒|皮衣|皮鞋|盛夏|夏天|夏季|冬装|秋季|花色|花园|云端|水洗|水果|江景|湖边|石材|金属|钟表|年货|年前|"
     r"左右|左边|右边|计划|经常|经理|利用|沙发|管理|商品|商家|商场|强烈|景点|束腰|井盖|居然|解释|越来|边上|乐意|明显|明细|扬声|阳台|官方|官网|原价|包邮|包装|包包|都没|那个|那位|那么|宝贝|宝宝|贝贝"
 )

@@ -15,6 +15,8 @@ from governance.privacy.rules.weighing import LIKELY, judged
 _PARTICLES = frozenset("de da del della di van von der den bin binti ibn al el la le dos das du st san y mac".split())
 _FAR = 28
 """Characters before a name in which the words that introduce it stand."""
+_LONGEST = 24
+"""Letters of the longest word of a name."""
 _LONG = 80
 """Characters of the longest stretch that is looked at for one name."""
 
@@ -129,7 +131,7 @@ def _taken(text: str, start: int, cue: _Cue) -> Sequence[Word]:
 
 def _fits(word: Word, kept: Sequence[Word], cue: _Cue) -> bool:
     """Whether a word goes on with a name, or begins one."""
-    if len(word.text) < 2 or word.among(Lists.CALENDAR | Lists.CONTRACTION):
+    if not 1 < len(word.text) < _LONGEST or len(set(word.text)) == 1 or word.among(Lists.CALENDAR | Lists.CONTRACTION):
         return False
     listed, spelt, ordinary = word.among(Lists.GIVEN | Lists.FAMILY), word.among(Lists.SPELT), word.among(Lists.ORDINARY)
     if kept:
@@ -174,7 +176,8 @@ def _full_name(text: str, around: Sequence[Word]) -> Sequence[Word]:
 
 
 def _beside(text: str, word: Word, following: Word) -> bool:
-    return text[word.end : following.start] in (" ", "  ", ". ")
+    gap = text[word.end : following.start]
+    return gap in (" ", "  ") and word.text[-2:] not in ("'s", "’s") or (gap == ". " and len(word.text) == 1)
 
 
 def _family(first: Word, last: Word) -> bool:

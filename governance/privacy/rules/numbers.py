@@ -20,9 +20,11 @@ _PASSPORT = words("passport", "passports", "护照")
 RULES: tuple[Rule, ...] = (
     Rule(
         entity="CREDIT_CARD",
+        # Looked at from every group of digits: "123 4111 1111 1111 1111" begins with a group that is none of it.
         pattern=re.compile(
-            rf"{EDGE}(?:\d{{4}}(?:[ .-]{{1,2}}\d{{4}}){{2,3}}(?:[ .-]{{1,2}}\d{{1,4}})?"
-            rf"|\d{{4}}[ .-]{{1,2}}\d{{6}}[ .-]{{1,2}}\d{{4,5}}|\d{{3,8}}[ -]\d{{3,13}}(?:[ -]\d{{3,8}}){{0,3}}|\d{{12,19}}){END}"
+            rf"{EDGE}(?=(?P<value>(?:\d{{4}}(?:[ .-]{{1,2}}\d{{4}}){{2,3}}(?:[ .-]{{1,2}}\d{{1,4}})?"
+            rf"|\d{{4}}[ .-]{{1,2}}\d{{6}}[ .-]{{1,2}}\d{{4,5}}"
+            rf"|\d{{3,8}}[ -]\d{{3,13}}(?:[ -]\d{{3,8}}){{0,3}}|\d{{12,19}}){END}))"
         ),
         needs=lambda signs: signs.digits > 11,
         check=checks.card,
@@ -34,7 +36,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         entity="IBAN_CODE",
-        pattern=re.compile(rf"{EDGE}[A-Z]{{2}}\d{{2}}(?:[ -]?[A-Z0-9]){{11,30}}{END}", re.IGNORECASE),
+        pattern=re.compile(rf"{EDGE}(?=(?P<value>[A-Z]{{2}}\d{{2}}(?:[ -]?[A-Z0-9]){{11,30}}{END}))", re.IGNORECASE),
         needs=lambda signs: signs.digits > 7,
         check=checks.iban,
         checked=1.0,

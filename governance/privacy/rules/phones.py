@@ -73,7 +73,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(  # China, mobile. Words such as "tel" may touch it, capitals are part of a shop's number.
         entity="PHONE_NUMBER",
-        pattern=re.compile(rf"(?<![0-9.A-Z])(?:(?:\+|00)?86[- ]?)?1[3-9]\d[- ]{{0,2}}\d{{4}}[- ]{{0,2}}\d{{4}}{END}"),
+        pattern=re.compile(r"(?<![0-9.A-Z])(?:(?:\+|00)?86[- ]?)?1[3-9]\d[- ]{0,2}\d{4}[- ]{0,2}\d{4}(?!\d|[A-Za-z]{1,3}\d)"),
         needs=lambda signs: signs.digits > 10,
         score=0.7,
         context=_CONTEXT,

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Literal
 
-from governance.privacy.canonical import narrow
-from governance.privacy.draws import Draws, reshape
+from governance.privacy.standins.canonical import narrow
+from governance.privacy.standins.draws import Draws, reshape
 
 _HAN = re.compile(r"[\u3400-\u9fff]+(?:\s+[\u3400-\u9fff]+)*")
 _NAME_WORD = re.compile(r"[^\W\d_\u3400-\u9fff]+(?:['’](?!s\b)[^\W\d_\u3400-\u9fff]+)*", re.IGNORECASE)
@@ -44,8 +44,8 @@ _CHINESE_PART = re.compile(
 
 @cache
 def words(language: Literal["en", "zh"]) -> Mapping[str, Sequence[str]]:
-    """Section -> words of the lists that ship in configs/scrub."""
-    text = (importlib.resources.files("configs") / "scrub" / f"surrogates.{language}.txt").read_text("utf-8")
+    """Section -> words of the lists that ship in configs/lists."""
+    text = (importlib.resources.files("configs") / "lists" / f"surrogates.{language}.txt").read_text("utf-8")
     sections: dict[str, list[str]] = {}
     for line in text.splitlines():
         if line.startswith("["):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 
-from governance.privacy.canonical import narrow
-from governance.privacy.draws import Draws, reshape
+from governance.privacy.standins.canonical import narrow
+from governance.privacy.standins.draws import Draws, reshape
 
 _DOMAINS = ("example.com", "example.net", "example.org")
 _IPV4_NETS = ("192.0.2", "198.51.100", "203.0.113")

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 
-from governance.privacy.canonical import DIALLED, narrow
-from governance.privacy.draws import Draws, compact, fill, reshape
+from governance.privacy.standins.canonical import DIALLED, narrow
+from governance.privacy.standins.draws import Draws, compact, fill, reshape
 
 _EXTENSION = re.compile(r"(?i)\s*(?:,|;|x|ext\.?|extension|转|分机)+\s*[:：]?\s*\d{1,6}$")
 _COUNTRY = re.compile(

@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from governance.errors import ConfigError, ScrubError
-from governance.privacy.canonical import canonical
 from governance.privacy.entities import ENTITIES
 from governance.privacy.keys import NONCE_BYTES, TAG_BYTES, Key, open_sealed, seal
-from governance.privacy.masks import mask
 from governance.privacy.overlaps import PLACEHOLDER
 from governance.privacy.policy import Action
-from governance.privacy.surrogates import surrogate
+from governance.privacy.standins.canonical import canonical
+from governance.privacy.standins.masks import mask
+from governance.privacy.standins.surrogates import surrogate
 from governance.registry import nearest
 
 ACTIONS = tuple(action for action in typing.get_args(Action) if action != "keep")

@@ -26,12 +26,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from governance.privacy.canonical import canonical
-from governance.privacy.draws import Draws, compact, fill, like_width, reshape
-from governance.privacy.surrogate_net import email, ip_address, link, wallet
-from governance.privacy.surrogate_numbers import NUMBERS, plate
-from governance.privacy.surrogate_phones import phone
-from governance.privacy.surrogate_words import address, person
+from governance.privacy.standins.canonical import canonical
+from governance.privacy.standins.draws import Draws, compact, fill, like_width, reshape
+from governance.privacy.standins.net import email, ip_address, link, wallet
+from governance.privacy.standins.numbers import NUMBERS, plate
+from governance.privacy.standins.phones import phone
+from governance.privacy.standins.words import address, person
 
 TRIES = 16
 """Choices before a value that none of them differs from becomes a placeholder."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 
-from governance.privacy.draws import Draws, compact, fill, reshape
+from governance.privacy.standins.draws import Draws, compact, fill, reshape
 
 Maker = Callable[[str, Draws], str | None]
 
