@@ -80,7 +80,7 @@ def words() -> list[str]:
 
 
 def dictionary(path: Path) -> list[str]:
-    """Stems in small letters of a Hunspell dictionary: what isn't among them may be a name or a slip of the keyboard."""
+    """Stems in small letters of a Hunspell dictionary: other words are names or slips."""
     stems = (line.partition("/")[0] for line in path.read_text("utf-8").splitlines()[1:])
     return sorted({stem for stem in stems if re.fullmatch(r"[a-z]{2,}", stem)})
 
@@ -99,12 +99,13 @@ def main() -> None:
     given, family = census(10**6, "dist.female.first", "dist.male.first"), census(CENSUS_FAMILY, "dist.all.last")
     given += sorted(faker("first_names") - set(given))
     family += sorted(faker("last_names") - set(family))
-    source = "US Census Bureau 1990 (public domain; names 0.3.0), the most frequent first, then Faker's (MIT) in Latin script"
+    census_first = "US Census Bureau 1990 (public domain; names 0.3.0), the most frequent first"
+    source = f"{census_first}, then Faker's (MIT) in Latin script"
     write("given.en.txt", f"Given names: {source}", given)
     write("family.en.txt", f"Family names: {source}", family)
     write(
         "words.en.txt",
-        "Ordinary words: repeated in small letters in clothing reviews and Python's manual, and Faker's plain words; the most frequent first",
+        "Ordinary words of clothing reviews, Python's manual and Faker; the most frequent first",
         ordinary,
     )
     with (package("cpca") / "resources" / "adcodes.csv").open(encoding="utf-8") as file:

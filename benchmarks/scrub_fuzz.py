@@ -27,8 +27,9 @@ VALUES = (
     "上海市浦东新区张杨路500号3栋201室", "123 Main Street Apt 4B, Springfield, IL 62704", "91110108551385082Q",
 )  # fmt: skip
 GLUE = (
-    "谢谢", " and ", "", "[PERSON]", "[EMAIL_ADDRESS_3]", "[", "]", "_", "\u200b", "，", "\n", "@", "1", "💌", "\u202e", "订单号",
-    "a.b", "<b>", "</b>", "&#64;", "%40", "{\"a\": \"", "\"}", "**", "`", "\ud800", "\x00", "\u0301", "ﬁ", "㎏", "card ", "my name is ",
+    "谢谢", " and ", "", "[PERSON]", "[EMAIL_ADDRESS_3]", "[", "]", "_", "\u200b", "，", "\n", "@", "1", "💌", "\u202e",
+    "订单号", "a.b", "<b>", "</b>", "&#64;", "%40", "{\"a\": \"", "\"}", "**", "`",
+    "\ud800", "\x00", "\u0301", "ﬁ", "㎏", "card ", "my name is ",
     "我叫", "微信", "۱۲۳", "\r\n", "\u2028", "مرحبا", "\u2066", " " * 40, "é" * 20, "-" * 9, "0" * 30,
 )  # fmt: skip
 texts = st.lists(
@@ -52,8 +53,8 @@ def holds(batch: list[str], seed: int) -> None:
             pieces += cut.feed(text[place : place + step])
             place += step
         assert [*pieces, *cut.finish()] == windows(text), "streamed and whole"
-    for value in VALUES if "订单号" not in "".join(batch) else ():  # what follows is the shop's own
-        [(alone, _)] = [scrubber.scrub_one(f"{batch[0]} {value} {batch[-1]}", "prompt")]
+    for value in VALUES:
+        [(alone, _)] = [scrubber.scrub_one(f"{batch[0]} ; {value} ; {batch[-1]}", "prompt")]
         assert value not in alone or value in batch[0] + batch[-1], "a value between two noises"
 
 

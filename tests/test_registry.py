@@ -16,7 +16,7 @@ def test_every_shipped_evaluator_can_be_loaded() -> None:
 
 
 def test_suggests_the_nearest_name() -> None:
-    with pytest.raises(ConfigError, match=r"no evaluator 'fairnes'. Did you mean 'fairness'\? Known: anonymity, claim, "):
+    with pytest.raises(ConfigError, match=r"no evaluator 'fairnes'. Did you mean 'fairness'\? Known: anonymity, "):
         registry.check("evaluator", "fairnes", EVALUATORS)
 
 

@@ -20,11 +20,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from presidio_analyzer.predefined_recognizers import CryptoRecognizer, IbanRecognizer
 
-from governance.privacy.canonical import canonical
-from governance.privacy.draws import Draws
 from governance.privacy.entities import ENTITIES
-from governance.privacy.surrogate_words import words
-from governance.privacy.surrogates import surrogate
+from governance.privacy.standins.canonical import canonical
+from governance.privacy.standins.draws import Draws
+from governance.privacy.standins.surrogates import surrogate
+from governance.privacy.standins.words import words
 
 KEY = hashlib.sha256(b"one tenant").digest()
 OTHER = hashlib.sha256(b"another tenant").digest()
@@ -162,7 +162,7 @@ def test_numbers_keep_grouping_case_and_width(entity: str, value: str) -> None:
 def test_another_process_with_another_hash_seed_makes_the_same_ones() -> None:
     code = (
         "import sys, json; sys.stdout.reconfigure(encoding='utf-8');"
-        "from governance.privacy.surrogates import surrogate;"
+        "from governance.privacy.standins.surrogates import surrogate;"
         f"print(json.dumps([surrogate(e, v, bytes.fromhex('{KEY.hex()}')) for e, v in json.load(sys.stdin)]))"
     )
     outputs = [

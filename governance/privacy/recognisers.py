@@ -93,7 +93,7 @@ class PhoneRecogniser(PhoneRecognizer):  # type: ignore[misc]
 
     def __init__(self, regions: Sequence[str], language: Language = "en") -> None:
         super().__init__(supported_regions=tuple(regions), supported_language=language)
-        self.context = []  # the rules for telephone numbers look at what is around them
+        self.context: list[str] = []  # the rules for telephone numbers look at what is around them
 
     def needs(self, signs: Signs) -> bool:
         """Whether some stretch that `phonenumbers` would look at has digits enough."""

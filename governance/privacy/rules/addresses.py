@@ -48,33 +48,52 @@ _UNIT_WORD = r"(?:Apartment|Apt|Suite|Ste|Unit|Floor|Fl|Flat|Room|Rm|Bldg|Buildi
 _UNIT = (
     rf"(?:,?\s{{1,2}}(?:{_UNIT_WORD}\.?\s{{0,2}}#?\s?[A-Za-z0-9-]{{1,6}}|\d{{1,2}}(?:st|nd|rd|th) (?:Floor|Fl))){{0,2}}"
 )
-_HOUSE = r"(?:The\s)?(?:[A-Z][a-z'’]{1,20}\s){0,2}(?:House|Cottage|Barn|Bakery|Lodge|Farm|Farmhouse|Mill|Hall|Manor|Villa|Bungalow|Grange|Rectory|Vicarage|Forge|Stables|Croft|Court|Tower|Mansions|Building|Apartments|Chapel|Schoolhouse|Oast|Dairy|Gatehouse),?\s{1,2}"
+_HOUSE = (
+    r"(?:The\s)?(?:[A-Z][a-z'’]{1,20}\s){0,2}(?:House|Cottage|Barn|Bakery|Lodge|Farm|Farmhouse|Mill|Hall|Manor"
+    r"|Villa|Bungalow|Grange|Rectory|Vicarage|Forge|Stables|Croft|Court|Tower|Mansions|Building|Apartments|Chapel"
+    r"|Schoolhouse|Oast|Dairy|Gatehouse),?\s{1,2}"
+)
 _FLAT = rf"{_UNIT_WORD}\.?\s{{0,2}}#?\s?(?:[A-Za-z]?\d{{1,5}}[A-Za-z]?|[A-Z])\s{{0,2}},?\s{{1,2}}"
-_PREFIX = re.compile(rf"{EDGE}(?:{_HOUSE}|{_FLAT}(?:{_HOUSE})?|{_HOUSE}{_FLAT}|(?:{_HOUSE})?{_UNIT_WORD}\.?\s{{0,2}}#?\s?)\Z", re.IGNORECASE)
+_PREFIX = re.compile(
+    rf"{EDGE}(?:{_HOUSE}|{_FLAT}(?:{_HOUSE})?|{_HOUSE}{_FLAT}|(?:{_HOUSE})?{_UNIT_WORD}\.?\s{{0,2}}#?\s?)\Z",
+    re.IGNORECASE,
+)
 _FAR = 80
 """What may stand before the number: a flat, a house by its name."""
 _NAME = r"(?:[A-Z][A-Za-z.'’-]{0,24}|\d{1,3}(?:st|nd|rd|th|ST|ND|RD|TH)|of|the|de|la|del)"
 _COMPASS = r"(?:(?:[NSEW]|NE|NW|SE|SW)\.?|North|South|East|West|Northeast|Northwest|Southeast|Southwest)"
 _NUMBER = r"\d{1,6}(?:[A-Za-z]|[-/]\d{1,5}[A-Za-z]?)?"
 
-_SURE_STREETS = "street|avenue|ave|boulevard|blvd|road|rd|lane|ln|crescent|terrace|parkway|pkwy|highway|hwy|mews|st|dr|ct|cir|pl|grove|gardens"
+_SURE_STREETS = (
+    "street|avenue|ave|boulevard|blvd|road|rd|lane|ln|crescent|terrace|parkway|pkwy|highway|hwy|mews|st|dr|ct|cir"
+    "|pl|grove|gardens"
+)
 _ANY_STREETS = (
     f"{_SURE_STREETS}|drive|court|circle|place|square|sq|close|way|trail|row|broadway|walk|hill|rise|loop|park|view"
 )
 _NOT_A_STREET = (
-    "minutes?|mins?|hours?|hrs?|days?|weeks?|months?|years?|times?|stars?|out|of|in|to|for|and|or|the|a|an|my|your|is|was|"
-    "it|i|more|less|most|size|sizes|long|short|inches|inch|cm|mm|lbs?|pounds?|kg|feet|foot|ft|percent|off|different|other|"
-    "people|items?|pairs?|pieces?|orders?|boxes|bags?|colou?rs?|at|on|by|with|from|this|that|down|up|all|which|no|one|two|both|"
-    "dress|dresses|shirts?|tops?|shoes|seconds?|secs?|miles?|km|blocks?|dollars?|bucks|quid|pm|am|business|working|next|last|any|some|every"
+    "minutes?|mins?|hours?|hrs?|days?|weeks?|months?|years?|times?|stars?|out|of|in|to|for|and|or|the|a|an|my|your|is"
+    "|was|"
+    "it|i|more|less|most|size|sizes|long|short|inches|inch|cm|mm|lbs?|pounds?|kg|feet|foot|ft|percent|off|different"
+    "|other|"
+    "people|items?|pairs?|pieces?|orders?|boxes|bags?|colou?rs?|at|on|by|with|from|this|that|down|up|all|which|no|one"
+    "|two|both|"
+    "dress|dresses|shirts?|tops?|shoes|seconds?|secs?|miles?|km|blocks?|dollars?|bucks|quid|pm|am|business|working"
+    "|next|last|any|some|every"
 )
 _PLACE = words(
-    "address|addresses|ship|shipped|ships|shipping|deliver|delivered|delivery|live|lives|living|moved|moving|sent|send|sending|"
-    "mail|mailed|drop|dropped|left|at|to|house|home|flat|apartment|apt|unit|building|neighbou?r|courier|driver|pick|collect|location|door"
+    "address|addresses|ship|shipped|ships|shipping|deliver|delivered|delivery|live|lives|living|moved|moving|sent"
+    "|send|sending|"
+    "mail|mailed|drop|dropped|left|at|to|house|home|flat|apartment|apt|unit|building|neighbou?r|courier|driver|pick"
+    "|collect|location|door"
 )
 
 
 _SMALL_WORD = rf"(?!(?:{_NOT_A_STREET})\s)[a-z][a-z'’.-]{{1,24}}"
-_SMALL_TAIL = rf"(?:{_SEP}{_SMALL_WORD}){{0,4}}{_SEP}(?:{_ZIP}|{_POSTCODE}|(?:{_STATES})(?![A-Za-z])(?:\s{{1,2}}\d{{5}})?|\d{{5}}){END}"
+_SMALL_TAIL = (
+    rf"(?:{_SEP}{_SMALL_WORD}){{0,4}}{_SEP}(?:{_ZIP}|{_POSTCODE}|(?:{_STATES})(?![A-Za-z])(?:\s{{1,2}}\d{{5}})?"
+    rf"|\d{{5}}){END}"
+)
 
 
 _SMALL_STREET = (

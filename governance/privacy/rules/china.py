@@ -11,7 +11,10 @@ from governance.privacy.rules.signs import Signs
 from governance.privacy.rules.vocabulary import EDGE, END, words
 
 _IS = r"\s{0,2}(?:is|was|是|为|叫|[:=])"
-_ID = words("身份证", "证件号", "证件", "居民证", "实名", "id card", "identity card", "resident id", "national id", "identity number", "id no", "id number", "id")  # fmt: skip
+_ID = words(
+    "身份证", "证件号", "证件", "居民证", "实名",
+    "id card", "identity card", "resident id", "national id", "identity number", "id no", "id number", "id",
+)  # fmt: skip
 _RESIDENT = r"[1-9]\d{5}[ -]?(?:18|19|20)\d{2}[ -]?\d{4}[ -]?\d{3}[0-9Xx]"
 _OTHERS = ("wechat", "weixin", "alipay", "payment", "please", "iphone", "android")
 _NOT_ORDER = "".join(
@@ -117,7 +120,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         entity="CN_LICENSE_PLATE",
         pattern=re.compile(
-            rf"(?:[{_PROVINCE}][A-HJ-NP-Z][·.• -]?(?:[A-HJ-NP-Z0-9]{{4}}[A-HJ-NP-Z0-9挂学警港澳]|[DFABCEGHJK][A-HJ-NP-Z0-9]\d{{4}}|\d{{5}}[DFABCEGHJK])"
+            rf"(?:[{_PROVINCE}][A-HJ-NP-Z][·.• -]?(?:[A-HJ-NP-Z0-9]{{4}}[A-HJ-NP-Z0-9挂学警港澳]"
+            rf"|[DFABCEGHJK][A-HJ-NP-Z0-9]\d{{4}}|\d{{5}}[DFABCEGHJK])"
             rf"|使\d{{6}}|\d{{6}}使|W[Jj][{_PROVINCE}]?\d{{4,5}}){END}",
             re.IGNORECASE,
         ),
@@ -128,7 +132,9 @@ RULES: tuple[Rule, ...] = (
     Rule(
         entity="WECHAT_ID",
         pattern=re.compile(
-            rf"(?:(?:微信|薇信|威信|wei信|绿泡泡|v信|维信|薇|(?<![A-Za-z])(?:we\s?chat|wx|vx|weixin|v))(?:号码?|id|账号|帐号|同号)?{_IS}\s{{0,3}}"
+            rf"(?:(?:微信|薇信|威信|wei信|绿泡泡|v信|维信|薇|(?<![A-Za-z])(?:we\s?chat|wx|vx|weixin|v))(?:号码?|id"
+            rf"|账号|帐号"
+            rf"|同号)?{_IS}\s{{0,3}}"
             rf"|(?:微信|薇信|威信|v信|(?<![A-Za-z])(?:we\s?chat|wx|vx))\s?(?:号码?|id|账号|帐号)\s{{0,3}}"
             rf"|(?:微信|薇信|威信|(?<![A-Za-z])(?:wx|vx)(?!id))\s{{0,2}}|微信[,，]?\s?[她他我]?的?号码?是:?\s?"
             rf"|加(?:我|下|一下|个)?(?:微信|薇信?|威信|v信?|vx|wx)\s{{0,3}}[:]?\s{{0,2}})"
@@ -148,7 +154,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         entity="QQ_ID",
         pattern=re.compile(
-            rf"(?:(?<![A-Za-z])QQ|扣扣|企鹅|球球|加(?:我|下|一下|个)?(?:Q|扣)|(?<![A-Za-z])Q(?=[:号我]))[^\dA-Za-z.\n。;!?]{{0,10}}?(?P<value>[1-9]\d{{4,10}}){END}",
+            rf"(?:(?<![A-Za-z])QQ|扣扣|企鹅|球球|加(?:我|下|一下|个)?(?:Q|扣)"
+            rf"|(?<![A-Za-z])Q(?=[:号我]))[^\dA-Za-z.\n。;!?]{{0,10}}?(?P<value>[1-9]\d{{4,10}}){END}",
             re.IGNORECASE,
         ),
         needs=_qq,
@@ -157,7 +164,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         entity="ALIPAY_ID",
         pattern=re.compile(
-            rf"(?:支付宝[^A-Za-z0-9\n]{{0,10}}?|(?<![A-Za-z])(?:alipay|zfb)\s?)(?:账号|帐号|账户|号码?|id|uid|account)?{_IS}?\s{{0,3}}"
+            rf"(?:支付宝[^A-Za-z0-9\n]{{0,10}}?|(?<![A-Za-z])(?:alipay|zfb)\s?)(?:账号|帐号|账户|号码?|id|uid"
+            rf"|account)?{_IS}?\s{{0,3}}"
             rf"(?P<value>2088\d{{12}}|[A-Za-z][A-Za-z0-9_.-]{{4,29}}){END}",
             re.IGNORECASE,
         ),
@@ -175,7 +183,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         entity="TRACKING_NUMBER",
         pattern=re.compile(
-            rf"{EDGE}{_NOT_ORDER}(?:[A-Z]{{0,4}}\d{{10,18}}|[A-Z]{{2}}\d{{9}}[A-Z]{{2}}|JD[A-Z0-9]{{8,16}}(?:-\d-\d-?)?){END}",
+            rf"{EDGE}{_NOT_ORDER}(?:[A-Z]{{0,4}}\d{{10,18}}|[A-Z]{{2}}\d{{9}}[A-Z]{{2}}"
+            rf"|JD[A-Z0-9]{{8,16}}(?:-\d-\d-?)?){END}",
             re.IGNORECASE,
         ),
         needs=lambda signs: signs.han and signs.digits > 7,
@@ -202,7 +211,7 @@ RULES: tuple[Rule, ...] = (
             "寄件",
             "面单",
             "退货单",
-        ),  # fmt: skip
+        ),
         supported=0.6,
     ),
     Rule(

@@ -37,21 +37,28 @@ def _before(cue: str) -> re.Pattern[str]:
 
 
 _FAMILY = (
-    r"sister(?:-in-law)?|brother(?:-in-law)?|mother(?:-in-law)?|father(?:-in-law)?|mom|mum|dad|wife|husband|hubby|daughter"
-    r"|son|niece|nephew|aunt|auntie|uncle|cousin|friend|bestie|mate|neighbou?r|colleague|coworker|roommate|flatmate|boss"
+    r"sister(?:-in-law)?|brother(?:-in-law)?|mother(?:-in-law)?|father(?:-in-law)?|mom|mum|dad|wife|husband|hubby"
+    r"|daughter"
+    r"|son|niece|nephew|aunt|auntie|uncle|cousin|friend|bestie|mate|neighbou?r|colleague|coworker|roommate|flatmate"
+    r"|boss"
     r"|boyfriend|girlfriend|partner|fianc[eé]e?|grandma|grandmother|grandpa|nan|gran"
 )
 _STAFF = r"agent|rep|advisor|driver|manager|stylist|assistant|clerk|lady|guy|nurse"
 _NAMED = _before(
-    r"my (?:full |first |last |given |real )?name(?:'s| is|s| was)|names? (?:is|was)|(?:full |first |last |sur)?name\s?[:=]"
+    r"my (?:full |first |last |given |real )?name(?:'s| is|s| was)|names? (?:is|was)|(?:full |first |last "
+    r"|sur)?name\s?[:=]"
     r"|i am called|in the names? of|under the name(?: of)?|mr|mrs|ms|miss|mx|dr|prof|professor|mister"
 )
 _ADDRESSED = _before(
-    r"i am|i'm|i’m|im|it's|its|it’s|it is|this is|hi|hiya|hey|hello|dear|thanks|thank you|thx|cheers|ask(?:s|ed|ing)? for"
-    r"|spoke (?:to|with)|spoken to|speak (?:to|with)|talk(?:ed|ing)? (?:to|with)|chatt(?:ed|ing) (?:to|with)|named|met|tell|told"
+    r"i am|i'm|i’m|im|it's|its|it’s|it is|this is|hi|hiya|hey|hello|dear|thanks|thank you|thx|cheers|ask(?:s|ed"
+    r"|ing)? for"
+    r"|spoke (?:to|with)|spoken to|speak (?:to|with)|talk(?:ed|ing)? (?:to|with)|chatt(?:ed|ing) (?:to|with)|named"
+    r"|met|tell|told"
     rf"|{_FAMILY}|{_STAFF}|regards|sincerely|xoxo|yours|faithfully|signed(?: for)?(?: by)?|sent by|recipient(?: is|:)"
-    r"|attn\.?\s?:?|attention:|c/o|care of|account holder(?: is|:)?|card ?holder(?: is|:)?|owner:|addressed to|on behalf of"
-    r"|registered to|made out to|payable to|customer:|buyer:|seller:|contact:|from:|to:|ship to:?|deliver(?:ed)? to|write to"
+    r"|attn\.?\s?:?|attention:|c/o|care of|account holder(?: is|:)?|card ?holder(?: is|:)?|owner:|addressed to"
+    r"|on behalf of"
+    r"|registered to|made out to|payable to|customer:|buyer:|seller:|contact:|from:|to:|ship to:?|deliver(?:ed)? to"
+    r"|write to"
     r"|name|label says|left (?:it )?with|handed to|for my"
 )
 _NEAR = _before(
@@ -61,7 +68,9 @@ _NEAR = _before(
 _TRIGGERS = frozenset("name names surname mr mrs ms miss mx dr prof professor mister called".split())
 _WRITTEN = _TRIGGERS | {word.title() for word in _TRIGGERS} | {word.upper() for word in _TRIGGERS}
 _TRIGGERED = re.compile(rf"(?<![A-Za-z])(?:{'|'.join(sorted(_TRIGGERS))})(?![A-Za-z])", re.IGNORECASE)
-_SAID = re.compile(r"\s(?:said|says|told|replied|promised|helped|emailed|confirmed|answered|signed)(?![A-Za-z])", re.IGNORECASE)
+_SAID = re.compile(
+    r"\s(?:said|says|told|replied|promised|helped|emailed|confirmed|answered|signed)(?![A-Za-z])", re.IGNORECASE
+)
 _OPENS = re.compile(r"(?:\A|[\n.!?,~-])[ \t]*[-–~]?\s?\Z")
 _CLOSES = re.compile(r"[.!]?\s*(?:x{1,3}|xo)?\s*\Z", re.IGNORECASE)
 
@@ -117,14 +126,14 @@ def _taken(text: str, start: int, cue: _Cue) -> Sequence[Word]:
     """The words of the name that begins here; none if the first word is none."""
     kept: list[Word] = []
     for word in words(text, start, min(len(text), start + _LONG))[:4]:
-        if kept and text[kept[-1].end : word.start].strip(" .'’") or (kept and word.start - kept[-1].end > 2):
+        if kept and (text[kept[-1].end : word.start].strip(" .'’") or word.start - kept[-1].end > 2):
             break
         initial = len(word.text) == 1 and (word.title or bool(kept)) and word.text not in "iaIx"
         if initial or (kept and word.text.lower() in _PARTICLES) or _fits(word, kept, cue):
             kept.append(word)
         else:
             break
-    while kept and (len(kept[-1].text) == 1 and len(kept) == 1 or kept[-1].text in _PARTICLES):
+    while kept and (len(kept[-1].text) == len(kept) == 1 or kept[-1].text in _PARTICLES):
         kept.pop()
     return kept
 
@@ -133,9 +142,15 @@ def _fits(word: Word, kept: Sequence[Word], cue: _Cue) -> bool:
     """Whether a word goes on with a name, or begins one."""
     if not 1 < len(word.text) < _LONGEST or len(set(word.text)) == 1 or word.among(Lists.CALENDAR | Lists.CONTRACTION):
         return False
-    listed, spelt, ordinary = word.among(Lists.GIVEN | Lists.FAMILY), word.among(Lists.SPELT), word.among(Lists.ORDINARY)
+    listed, spelt, ordinary = (
+        word.among(Lists.GIVEN | Lists.FAMILY),
+        word.among(Lists.SPELT),
+        word.among(Lists.ORDINARY),
+    )
     if kept:
-        small = (word.among(Lists.FAMILY) and not word.among(Lists.FREQUENT)) or (word.among(Lists.GIVEN) and not ordinary)
+        small = (word.among(Lists.FAMILY) and not word.among(Lists.FREQUENT)) or (
+            word.among(Lists.GIVEN) and not ordinary
+        )
         return (word.title and (listed or not spelt)) or (not kept[0].title and (small or not spelt))
     if cue is _Cue.NAMED:
         return (word.title and listed) or not ordinary
@@ -170,14 +185,14 @@ def _full_name(text: str, around: Sequence[Word]) -> Sequence[Word]:
     kept.append(rest.pop(0))
     further = rest[0] if rest else None
     if further is not None and _beside(text, kept[-1], further) and further.title == first.title:
-        if further.among(Lists.FAMILY) and not further.among(Lists.ORDINARY):
-            kept.append(further)
+        kept += [further] if further.among(Lists.FAMILY) and not further.among(Lists.ORDINARY) else []
     return kept
 
 
 def _beside(text: str, word: Word, following: Word) -> bool:
     gap = text[word.end : following.start]
-    return gap in (" ", "  ") and word.text[-2:] not in ("'s", "’s") or (gap == ". " and len(word.text) == 1)
+    spaced = gap in (" ", "  ") and word.text[-2:] not in ("'s", "’s")
+    return spaced or (gap == ". " and len(word.text) == 1)
 
 
 def _family(first: Word, last: Word) -> bool:

@@ -48,7 +48,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         entity="MAC_ADDRESS",
         pattern=re.compile(
-            r"(?<![0-9A-Za-z:-])[0-9A-Fa-f]{2}(?:(?::[0-9A-Fa-f]{2}){5}|(?:-[0-9A-Fa-f]{2}){5})(?![0-9A-Za-z]|[:-][0-9A-Za-z])"
+            r"(?<![0-9A-Za-z:-])[0-9A-Fa-f]{2}(?:(?::[0-9A-Fa-f]{2}){5}|(?:-[0-9A-Fa-f]{2}){5})(?![0-9A-Za-z]"
+            r"|[:-][0-9A-Za-z])"
         ),
         needs=lambda signs: signs.text.count(":") > 4 or signs.text.count("-") > 4,
         score=0.7,

@@ -12,19 +12,21 @@ from governance.privacy.rules.rule import Rule
 from governance.privacy.rules.vocabulary import EDGE, END, words
 
 _CONTEXT = words(
-    "phones?|calls?|called|calling|cell|mobile|mob|tel|telephone|text|txt|texted|whatsapp|fax|reach|ring|rang|dial|sms|ph",
+    "phones?|calls?|called|calling|cell|mobile|mob|tel|telephone|text|txt|texted|whatsapp|fax|reach|ring|rang|dial"
+    "|sms|ph",
     "my number|number is|contact|landline|hit me up|signal|viber",
     "电话", "手机", "致电", "联系", "拨打", "来电", "打给", "座机", "号码", "短信", "热线", "微信同号",
 )  # fmt: skip
 
 _SHOPS = re.compile(
-    r"(?:\+?1[-. ]?)?\(?8(?:00|33|44|55|66|77|88)\)?[-. ]|(?:\+44 ?|0)(?:800|808|84[345]|87[0-3]|3\d\d)|[48]00[- ]?\d{3}[- ]?\d{4}$"
+    r"(?:\+?1[-. ]?)?\(?8(?:00|33|44|55|66|77|88)\)?[-. ]|(?:\+44 ?|0)(?:800|808|84[345]|87[0-3]|3\d\d)"
+    r"|[48]00[- ]?\d{3}[- ]?\d{4}$"
 )
 _DATE = re.compile(r"(?:19|20)\d\d[-./]\d{1,2}[-./]\d{1,2}")
 
 
 def personal(value: str) -> int:
-    """A number that is nobody's but a shop's (free of charge, shared cost, 400 in China), or a date, counts for nothing."""
+    """A number, and not a shop's (free of charge, shared cost, 400 in China) or a date."""
     return 0 if _SHOPS.match(value) or _DATE.match(value) else len(value)
 
 
@@ -61,7 +63,8 @@ RULES: tuple[Rule, ...] = (
     Rule(  # United Kingdom
         entity="PHONE_NUMBER",
         pattern=re.compile(
-            rf"(?<![A-Za-z0-9+.-])(?:\(?0[1237]\d{{1,4}}\)?[- ]?\d{{3,4}}[- ]?\d{{3,4}}|07\d{{3}}[- ]?\d{{3}}[- ]?\d{{3}}){END}(?!-\d)"
+            rf"(?<![A-Za-z0-9+.-])(?:\(?0[1237]\d{{1,4}}\)?[- ]?\d{{3,4}}[- ]?\d{{3,4}}"
+            rf"|07\d{{3}}[- ]?\d{{3}}[- ]?\d{{3}}){END}(?!-\d)"
         ),
         needs=lambda signs: signs.digits > 9 and "0" in signs.text,
         check=checks.british,
@@ -73,7 +76,9 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(  # China, mobile. Words such as "tel" may touch it, capitals are part of a shop's number.
         entity="PHONE_NUMBER",
-        pattern=re.compile(r"(?<![0-9.A-Z])(?:(?:\+|00)?86[- ]?)?1[3-9]\d[- ]{0,2}\d{4}[- ]{0,2}\d{4}(?!\d|[A-Za-z]{1,3}\d)"),
+        pattern=re.compile(
+            r"(?<![0-9.A-Z])(?:(?:\+|00)?86[- ]?)?1[3-9]\d[- ]{0,2}\d{4}[- ]{0,2}\d{4}(?!\d|[A-Za-z]{1,3}\d)"
+        ),
         needs=lambda signs: signs.digits > 10,
         score=0.7,
         context=_CONTEXT,
@@ -92,7 +97,8 @@ RULES: tuple[Rule, ...] = (
     Rule(  # China, landline
         entity="PHONE_NUMBER",
         pattern=re.compile(
-            rf"{EDGE}(?:(?:\+|00)86[- ]?)?\(?0(?:10|2\d|(?!80|84[345])[3-9]\d{{2}})\)?[- ]{{0,3}}[2-9]\d{{2,3}}[- ]?\d{{4}}(?:[-转]\d{{1,6}})?{END}"
+            rf"{EDGE}(?:(?:\+|00)86[- ]?)?\(?0(?:10|2\d|(?!80"
+            rf"|84[345])[3-9]\d{{2}})\)?[- ]{{0,3}}[2-9]\d{{2,3}}[- ]?\d{{4}}(?:[-转]\d{{1,6}})?{END}"
         ),
         needs=lambda signs: signs.digits > 9,
         score=0.5,

@@ -18,7 +18,8 @@ ORDER_NUMBER = re.compile(
     r"(?:(?<![A-Za-z])(?:orders?|order id|tracking|sku|item|style|product|invoice|serial|batch|lot|upc|ean|isbn|barcode"
     r"|ticket|case|model|part|article|po|rma|reference|ref|coupon|voucher|promo)"
     r"|订单|单号|运单|货号|款号|商品|编[号码]|条码|流水|批次|批号|型号|货品|工单|券码|条形码|序列号|69码)"
-    r"\s{0,3}(?:no\.?|numbers?|num|id|code|ref|reference|号码?|编[号码])?\s{0,3}(?:is|was|是|为)?\s{0,3}[:#=]?\s{0,3}[A-Z]{0,4}[-]?$",
+    r"\s{0,3}(?:no\.?|numbers?|num|id|code|ref|reference|号码?|编[号码])?\s{0,3}(?:is|was|是"
+    r"|为)?\s{0,3}[:#=]?\s{0,3}[A-Z]{0,4}[-]?$",
     re.IGNORECASE,
 )
 """What makes a run of digits right after it a shop's number, not a person's."""

@@ -17,7 +17,8 @@ CERTAIN, LIKELY, POSSIBLE = 0.85, 0.6, 0.45
 """Scores: a model's find with a capital, a rule's find, and a model's find in small letters."""
 
 _BEFORE_STYLE = re.compile(
-    r"(?<![A-Za-z])(?:the|this|shade|shade of|colou?r|these|those|my new|a|an|pair of|our|style|called the|in the|by|brand)\s\Z",
+    r"(?<![A-Za-z])(?:the|this|shade|shade of|colou?r|these|those|my new|a|an|pair of|our|style|called the|in the|by"
+    r"|brand)\s\Z",
     re.IGNORECASE,
 )
 
@@ -25,7 +26,9 @@ _BEFORE_STYLE = re.compile(
 @functools.cache
 def _products() -> re.Pattern[str]:
     """ "Harper dress", "Audrey's wide leg jeans": what follows says that clothes or goods are meant."""
-    return re.compile(rf"['’]?s?\s(?:[a-z-]+\s){{0,2}}(?:{'|'.join(sorted(word_list('products.en')))})(?![A-Za-z])", re.IGNORECASE)
+    return re.compile(
+        rf"['’]?s?\s(?:[a-z-]+\s){{0,2}}(?:{'|'.join(sorted(word_list('products.en')))})(?![A-Za-z])", re.IGNORECASE
+    )
 
 
 @functools.cache
