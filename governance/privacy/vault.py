@@ -19,10 +19,10 @@ from governance.dataset import ScrubbedText
 from governance.errors import ConfigError, ScrubError
 from governance.privacy.keys import Key
 from governance.privacy.normalise import repair
-from governance.privacy.overlaps import CHECKSUM, MODEL, Find, Span, redact, resolve
+from governance.privacy.overlaps import CHECKSUM, LITERAL, MODEL, Find, Span, redact, resolve
 from governance.privacy.scrubber import ROUNDS, Scrubber
 from governance.privacy.streaming import Restorer
-from governance.privacy.tokens import LITERAL, Spelling, numbers, spellings
+from governance.privacy.tokens import Spelling, numbers, spellings
 from governance.privacy.vaultfile import Folder, State
 
 Clock = Callable[[], float]
