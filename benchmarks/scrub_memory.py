@@ -25,9 +25,9 @@ import pyarrow as pa
 
 from governance.engine import map_batches
 from governance.offline import stay_home
+from governance.privacy.files.rowfiles import SHARD_ROWS
+from governance.privacy.files.work import scrubbing
 from governance.privacy.policy import load_policy
-from governance.privacy.rowfiles import SHARD_ROWS
-from governance.privacy.work import scrubbing
 
 WARM_UP = 0.2
 WORDS = """

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from governance.privacy.checks import luhn
 from governance.privacy.policy import load_policy
 from governance.privacy.scrubber import Scrubber
-from governance.privacy.vault import Session, Vault
+from governance.privacy.vault.vault import Session, Vault
 
 CONVERSATIONS = 10_000
 TOKEN = re.compile(r"\[([A-Z_]+)_(\d{6})\]")

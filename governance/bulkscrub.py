@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from governance.engine import Engine
 from governance.errors import ConfigError, ScrubError
 from governance.files import write_atomic
-from governance.privacy.bulk import Summary, Work, run
+from governance.privacy.files.bulk import Summary, Work, run
+from governance.privacy.files.rowfiles import format_of
 from governance.privacy.leaves import Kind
 from governance.privacy.policy import Direction, ScrubPolicy, load_policy
-from governance.privacy.rowfiles import format_of
 from governance.progress import Progress
 
 if TYPE_CHECKING:
-    from governance.privacy.vault import Session, Vault
+    from governance.privacy.vault.vault import Session, Vault
 
 HOUR = 3600.0
 INCOMPLETE = 3
@@ -56,9 +56,9 @@ def scrub_command(
 
     Raises:
         ConfigError: no such policy, or what it needs (a model, a key) is missing.
-        DataError, ScrubError: as `governance.privacy.bulk.run`.
+        DataError, ScrubError: as `governance.privacy.files.bulk.run`.
     """
-    from governance.privacy.work import hiding, scrubbing
+    from governance.privacy.files.work import hiding, scrubbing
 
     rules = load_policy(policy).model_copy(update={"language": language})
     if vault is None:
@@ -84,7 +84,7 @@ def restore_command(
     Raises:
         ConfigError, DataError, ScrubError: as `scrub_command`; also no such session, or it has expired.
     """
-    from governance.privacy.work import restoring
+    from governance.privacy.files.work import restoring
 
     work = restoring(_vault(load_policy(policy), vault, HOUR).resume(session))
     return _run(source, out, columns, work, 1, "local", **ending)
@@ -155,7 +155,7 @@ def problem(summary: Summary) -> str:
 def _vault(policy: ScrubPolicy, path: Path, hours: float) -> Vault:
     from governance.privacy.keys import Key
     from governance.privacy.scrubber import Scrubber
-    from governance.privacy.vault import Vault
+    from governance.privacy.vault.vault import Vault
 
     key = Key.from_env(policy.key_env)
     return Vault(Scrubber(policy, key), key, path, ttl=hours * HOUR)

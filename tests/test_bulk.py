@@ -22,12 +22,12 @@ from hypothesis import strategies as st
 
 from governance.dataset import ScrubbedText
 from governance.errors import DataError, ScrubError
-from governance.privacy import bulk, kept
-from governance.privacy.batch import LOST, rewrite_arrow, scrub_arrow
-from governance.privacy.bulk import Summary, Work
-from governance.privacy.csvrows import CsvRows
+from governance.privacy.files import bulk, kept
+from governance.privacy.files.batch import LOST, rewrite_arrow, scrub_arrow
+from governance.privacy.files.bulk import Summary, Work
+from governance.privacy.files.csvrows import CsvRows
+from governance.privacy.files.rowfiles import LIMIT
 from governance.privacy.policy import load_policy
-from governance.privacy.rowfiles import LIMIT
 from governance.privacy.scrubber import Scrubber
 
 TEXTS = ["me@x.org", "so soft", "邮箱a@b.cn谢谢", None, "", 'a "b"\nc, d@x.org\r\n']
@@ -454,8 +454,8 @@ MEMORY = """
 import resource, sys
 from functools import partial
 from pathlib import Path
-from governance.privacy import bulk
-from governance.privacy.batch import rewrite_arrow
+from governance.privacy.files import bulk
+from governance.privacy.files.batch import rewrite_arrow
 def same(texts): return [(t, {}) for t in texts]
 import pyarrow, pyarrow.parquet, pyarrow.csv
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

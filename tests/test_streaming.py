@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from governance.errors import ScrubError
 from governance.privacy.policy import load_policy
 from governance.privacy.scrubber import Scrubber
-from governance.privacy.streaming import Restorer
-from governance.privacy.tokens import Spelling
+from governance.privacy.vault.streaming import Restorer
+from governance.privacy.vault.tokens import Spelling
 from governance.privacy.windows import CONTEXT, LAST
 from tests.test_windows import chunked
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from governance.privacy.checks import luhn
 from governance.privacy.entities import ENTITIES
 from governance.privacy.overlaps import LITERAL, PLACEHOLDER
-from governance.privacy.tokens import draw, numbers, same_value, spellings, write
+from governance.privacy.vault.tokens import draw, numbers, same_value, spellings, write
 
 NUMBER = 482133
 FULL_WIDTH = str.maketrans({chr(code): chr(code + 0xFEE0) for code in range(0x21, 0x7F)})

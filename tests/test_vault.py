@@ -20,14 +20,14 @@ from hypothesis import strategies as st
 import governance
 from benchmarks.vault import Tally, round_trip
 from governance.errors import ConfigError, ScrubError
-from governance.privacy import vaultfile
 from governance.privacy.keys import Key
 from governance.privacy.normalise import repair
 from governance.privacy.overlaps import Span
 from governance.privacy.policy import load_policy
 from governance.privacy.scrubber import Scrubber
-from governance.privacy.tokens import spellings
-from governance.privacy.vault import Session, Vault
+from governance.privacy.vault import vaultfile
+from governance.privacy.vault.tokens import spellings
+from governance.privacy.vault.vault import Session, Vault
 from tests.fakeserver import Play, fake_server
 from tests.test_windows import chunked
 
@@ -398,7 +398,7 @@ def test_processes_share_a_session(kept: Vault, tmp_path: Path) -> None:
         "from governance.privacy.keys import Key\n"
         "from governance.privacy.policy import load_policy\n"
         "from governance.privacy.scrubber import Scrubber\n"
-        "from governance.privacy.vault import Vault\n"
+        "from governance.privacy.vault.vault import Vault\n"
         "scrubber, folder = Scrubber(load_policy('patterns')), pathlib.Path(sys.argv[1])\n"
         "vault = Vault(scrubber, Key.from_env('K'), folder, clock=lambda: 0)\n"
         "session = vault.resume(sys.argv[2])\n"

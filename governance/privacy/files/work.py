@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from governance.privacy.batch import Report, rewrite_arrow, scrub_arrow
-from governance.privacy.bulk import Work
+from governance.privacy.files.batch import Report, rewrite_arrow, scrub_arrow
+from governance.privacy.files.bulk import Work
 from governance.privacy.keys import Key
 from governance.privacy.leaves import Found, Kind, rewrite
 from governance.privacy.policy import Direction, ScrubPolicy
@@ -19,7 +19,7 @@ from governance.store import code_digest, versions
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from governance.privacy.vault import Session
+    from governance.privacy.vault.vault import Session
 
 Batch = Callable[["pa.Array"], "tuple[pa.Array, Report]"]
 

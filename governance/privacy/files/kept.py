@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from governance.errors import DataError
 from governance.files import digest_file, digest_of, write_atomic
-from governance.privacy.batch import Report
-from governance.privacy.rowfiles import Bad, RowFile, Shard
-from governance.privacy.rowsout import assemble, target_format
+from governance.privacy.files.batch import Report
+from governance.privacy.files.rowfiles import Bad, RowFile, Shard
+from governance.privacy.files.rowsout import assemble, target_format
 
 if TYPE_CHECKING:
     import pyarrow as pa

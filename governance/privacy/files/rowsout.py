@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from governance.errors import DataError
-from governance.privacy.csvrows import CsvRows
-from governance.privacy.parquetrows import ParquetRows
-from governance.privacy.rowfiles import Format, RowFile, format_of
+from governance.privacy.files.csvrows import CsvRows
+from governance.privacy.files.parquetrows import ParquetRows
+from governance.privacy.files.rowfiles import Format, RowFile, format_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -151,7 +151,7 @@ def _write_tsv(target: Path, schema: pa.Schema, tables: Tables) -> None:
 def _plain_text(kind: pa.DataType) -> pa.DataType:
     import pyarrow as pa
 
-    from governance.privacy.batch import is_text
+    from governance.privacy.files.batch import is_text
 
     if is_text(kind) or pa.types.is_null(kind):
         return pa.large_string()

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from governance.errors import DataError
-from governance.privacy.batch import LOST, NOT_UTF8, decoded, is_text, typed
-from governance.privacy.rowfiles import SHARD_BYTES, SHARD_ROWS, Bad, Format, Shard, check_columns
+from governance.privacy.files.batch import LOST, NOT_UTF8, decoded, is_text, typed
+from governance.privacy.files.rowfiles import SHARD_BYTES, SHARD_ROWS, Bad, Format, Shard, check_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa

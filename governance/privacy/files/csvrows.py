@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from governance.errors import DataError
-from governance.privacy.rowfiles import LIMIT, LIMIT_WORDS, SHARD_BYTES, SHARD_ROWS, Bad, Format, Shard, check_columns
+from governance.privacy.files.rowfiles import (
+    LIMIT,
+    LIMIT_WORDS,
+    SHARD_BYTES,
+    SHARD_ROWS,
+    Bad,
+    Format,
+    Shard,
+    check_columns,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -13,7 +13,7 @@ from governance.errors import ScrubError
 from governance.privacy.normalise import repair
 from governance.privacy.overlaps import Span
 from governance.privacy.scrubber import Scrubber
-from governance.privacy.tokens import Spelling, spellings
+from governance.privacy.vault.tokens import Spelling, spellings
 from governance.privacy.windows import Window, Windows
 
 Lookup = Callable[[Spelling], str | None]

@@ -21,9 +21,9 @@ from governance.privacy.keys import Key
 from governance.privacy.normalise import repair
 from governance.privacy.overlaps import CHECKSUM, LITERAL, MODEL, Find, Span, redact, resolve
 from governance.privacy.scrubber import ROUNDS, Scrubber
-from governance.privacy.streaming import Restorer
-from governance.privacy.tokens import Spelling, numbers, spellings
-from governance.privacy.vaultfile import Folder, State
+from governance.privacy.vault.streaming import Restorer
+from governance.privacy.vault.tokens import Spelling, numbers, spellings
+from governance.privacy.vault.vaultfile import Folder, State
 
 Clock = Callable[[], float]
 """Seconds since 1970."""

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 from governance.engine import Engine, Factory, map_batches
 from governance.errors import DataError
 from governance.files import digest_of, write_atomic
-from governance.privacy.batch import Report
-from governance.privacy.kept import Job
-from governance.privacy.rowfiles import format_of, open_rows
-from governance.privacy.rowsout import target_format
+from governance.privacy.files.batch import Report
+from governance.privacy.files.kept import Job
+from governance.privacy.files.rowfiles import format_of, open_rows
+from governance.privacy.files.rowsout import target_format
 from governance.sources import digest_source
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from pathlib import Path
 from governance.errors import ConfigError, ScrubError
 from governance.files import canonical, write_atomic
 from governance.privacy.keys import Key
-from governance.privacy.tokens import MOST, draw, numbers, same_value, write
+from governance.privacy.vault.tokens import MOST, draw, numbers, same_value, write
 
 _PURPOSE = "vault"
 _HEADER = 8  # bytes: the expiry in milliseconds since 1970

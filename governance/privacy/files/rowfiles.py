@@ -94,15 +94,15 @@ def open_rows(path: Path, columns: Sequence[str]) -> RowFile:
     """
     match format_of(path):
         case "jsonl":
-            from governance.privacy.jsonrows import JsonRows
+            from governance.privacy.files.jsonrows import JsonRows
 
             return JsonRows(path, columns)
         case "csv" | "tsv":
-            from governance.privacy.csvrows import CsvRows
+            from governance.privacy.files.csvrows import CsvRows
 
             return CsvRows(path, columns)
         case "parquet":
-            from governance.privacy.parquetrows import ParquetRows
+            from governance.privacy.files.parquetrows import ParquetRows
 
             return ParquetRows(path, columns)
         case None:

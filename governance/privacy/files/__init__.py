@@ -1,0 +1,1 @@
+"""Files and folders of texts, scrubbed shard by shard in bounded memory."""
