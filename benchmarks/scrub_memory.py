@@ -1,7 +1,7 @@
 """Memory of a long scrub: distinct text in, the resident memory of every process sampled each second.
 
-    .venv/bin/python benchmarks/scrub_memory.py --mb 1000 --policy patterns
-    .venv/bin/python benchmarks/scrub_memory.py --mb 50 --policy default
+    .venv/bin/python -m benchmarks.scrub_memory --mb 1000 --policy patterns
+    .venv/bin/python -m benchmarks.scrub_memory --mb 50 --policy default
 
 Warm-up is the first fifth of the text; the slope is a least-squares line through what follows, in percent of the
 memory at its start per 10 MB of text that a worker was given. The text never stands in a file: reading and writing
@@ -37,15 +37,22 @@ broke returned love this fabric cheap looking waist sits high would buy again my
 CHINESE = "这条裙子很显瘦面料舒服尺码偏小发货快客服态度好洗了一次就褪色性价比高推荐购买包装破损退货麻烦颜色和图片一样"
 
 
+PERSONAL = 20
+"""One text in so many holds personal data: four values."""
+
+
 def review(rng: random.Random, number: int) -> str:
     """About 270 characters, no two alike: rare words, so that no cache of words can hold them all."""
     rare = "".join(rng.choices(string.ascii_lowercase, k=9))
-    if number % 4 == 0:
-        text = "".join(rng.choices(CHINESE, k=85))
-        return f"{text}，{rare}，联系{rare}@mail{number}.com或手机13{rng.randrange(10**9):09d}。订单{number:012d}"
-    words = " ".join(rng.choices(WORDS.split(), k=36))
+    personal = number % PERSONAL == 0
+    if number % 4 == 1 or number % (2 * PERSONAL) == 0:
+        text = "".join(rng.choices(CHINESE, k=110 if personal else 150))
+        values = f"联系{rare}@mail{number}.com或手机13{rng.randrange(10**9):09d}。订单{number:012d}" if personal else ""
+        return f"{text}，{rare}。{values}"
+    words = " ".join(rng.choices(WORDS.split(), k=32 if personal else 50))
     phone = f"{rng.randrange(200, 999)}-555-{rng.randrange(10_000):04d}"
-    return f"{rare.title()} {words} order {number}. Ask {rare.title()} Jones, {rare}@mail{number}.com, {phone}."
+    values = f" Ask {rare.title()} Jones, {rare}@mail{number}.com, {phone}. Order {number}." if personal else ""
+    return f"{rare.title()} {words}.{values}"
 
 
 def batches(megabytes: float, fed: list[int]) -> Iterator[pa.Array]:

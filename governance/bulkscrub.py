@@ -37,7 +37,7 @@ def scrub_command(
     columns: Sequence[str],
     *,
     policy: str,
-    language: Literal["auto", "en", "zh"],
+    language: Literal["auto", "en", "zh"] | None,
     direction: Direction,
     structure: Kind,
     workers: int | None,
@@ -60,7 +60,9 @@ def scrub_command(
     """
     from governance.privacy.files.work import hiding, scrubbing
 
-    rules = load_policy(policy).model_copy(update={"language": language})
+    rules = load_policy(policy)
+    if language is not None:
+        rules = rules.model_copy(update={"language": language})
     if vault is None:
         work = scrubbing(rules, direction, structure)
         return _run(source, out, columns, work, workers or cores(), engine, **ending)

@@ -160,7 +160,7 @@ SUMMARY = click.option("--json", "as_json", is_flag=True, help="Print the summar
 @IN
 @OUT
 @TEXT
-@click.option("--language", type=click.Choice(["auto", "en", "zh"]), default="auto", show_default=True)
+@click.option("--language", type=click.Choice(["auto", "en", "zh"]), help="Of the texts. [default: the policy's]")
 @SCRUB_POLICY
 @click.option("--direction", type=click.Choice(["train", "prompt", "output"]), default="train", show_default=True)
 @click.option(

@@ -19,6 +19,12 @@ Check = Callable[[str], int]
 
 _TWO_SERIES = range(2221, 2721)
 _MAESTRO = ("50", "56", "57", "58", "6304", "6390", "67")
+_PROVINCES = frozenset(
+    (
+        "11 12 13 14 15 21 22 23 31 32 33 34 35 36 37 41 42 43 44 45 46 50 51 52 53 54 61 62 63 64 65 71 81 82 83 91"
+    ).split()
+)
+"""First two digits of GB/T 2260 region codes, and of those for people from Hong Kong, Macao, Taiwan and abroad."""
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 
 
@@ -102,7 +108,7 @@ def resident_id(value: str) -> int:
 
 
 def resident_date(value: str) -> int:
-    """A number shaped like a resident ID whose middle is a date that has been."""
+    """A number shaped like a resident ID: a province that exists, and a real date from 1890 on."""
     compact = re.sub(r"[ -]", "", value)
     born = compact[6:14]
     try:
@@ -201,49 +207,6 @@ def british(value: str) -> int:
     )
 
 
-_PROVINCES = frozenset(
-    [
-        "11",
-        "12",
-        "13",
-        "14",
-        "15",
-        "21",
-        "22",
-        "23",
-        "31",
-        "32",
-        "33",
-        "34",
-        "35",
-        "36",
-        "37",
-        "41",
-        "42",
-        "43",
-        "44",
-        "45",
-        "46",
-        "50",
-        "51",
-        "52",
-        "53",
-        "54",
-        "61",
-        "62",
-        "63",
-        "64",
-        "65",
-        "71",
-        "81",
-        "82",
-        "83",
-        "91",
-    ]
-)
-"""First two digits of GB/T 2260 region codes, and of those for people from Hong Kong, Macao, Taiwan and abroad."""
-
-
 def legacy_resident_id(value: str) -> int:
     """A resident ID of 15 digits, as issued until 1999: a region that exists and a real date."""
     born = value[6:12]
@@ -273,5 +236,5 @@ def company_id(value: str) -> int:
 
 
 def plate(value: str) -> int:
-    """A Chinese vehicle plate with a digit in it: five letters after a province's character are a word."""
+    """A Chinese vehicle plate with two digits in it: letters alone after a province's character are a word."""
     return len(value) if sum(char.isdigit() for char in value) > 1 else 0

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from governance.privacy.entities import Language
+from governance.privacy.scripts import CJK, HAN
 from governance.privacy.structure.codes import Folded
 from governance.privacy.structure.disguise import decoded, unmarked
 
@@ -29,18 +30,11 @@ _FREQUENT = tuple(zip("，！？：；（）", ",!?:;()", strict=True))
 _IGNORABLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]")
 """Shown as nothing by every font, though not all in category Cf. Source: Unicode, Default_Ignorable_Code_Point."""
 
-_CJK = "\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
-_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
-_LETTERS = re.compile(r"[^\W\d_]")
-_LETTER = rf"[^\W\d_{_CJK}]"
-_WORD = re.compile(
-    rf"(?<![^\W{_CJK}])(?:{_LETTER}{{3,}}|[A-Z][a-z]|{_LETTER}[a-z] {{1,2}}{_LETTER}[a-z])(?![^\W{_CJK}])"
-)
-_TOKEN = rf"[^\W{_CJK}](?:[^\W{_CJK}]|[._@%+&/:'’-](?=[^\W{_CJK}]))*"
+_HAN = re.compile(HAN)
+_LETTER = rf"[^\W\d_{CJK}]"
+_WORD = re.compile(rf"(?<![^\W{CJK}])(?:{_LETTER}{{3,}}|[A-Z][a-z]|{_LETTER}[a-z] {{1,2}}{_LETTER}[a-z])(?![^\W{CJK}])")
+_TOKEN = rf"[^\W{CJK}](?:[^\W{CJK}]|[._@%+&/:'’-](?=[^\W{CJK}]))*"
 _STRETCH = re.compile(rf"{_TOKEN}(?: {{1,2}}{_TOKEN})*")
-HAN_SHARE = 0.2
-"""Share of Han characters among letters from which on a text counts as Chinese: one Han character says
-about as much as a word of four letters."""
 
 
 class _Spellings(dict[str, str]):
@@ -162,16 +156,6 @@ def repair(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text
-
-
-def language_of(text: str) -> Language:
-    """ "zh" where Han characters make up a fair share of the letters, else "en".
-
-    >>> language_of("这条裙子很显瘦 size M"), language_of("Runs small. 好看")
-    ('zh', 'en')
-    """
-    han = len(_HAN.findall(text))
-    return "zh" if han and han >= HAN_SHARE * len(_LETTERS.findall(text)) else "en"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,25 +9,23 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from governance.engine import map_batches
-from governance.errors import ScrubError
-from governance.privacy.policy import Direction, ScrubPolicy
-from governance.privacy.scrubber import Scrubbed, Scrubber
+from governance.privacy.policy import ScrubPolicy
+from governance.privacy.scrubber import Scrubbed, Scrubber, require_strings
 
 SHARD = 500
 """Texts that are scrubbed, and come back, together."""
 
 
 def scrub_parallel(
-    texts: Sequence[str], policy: ScrubPolicy, direction: Direction = "train", *, workers: int = 2, shard: int = SHARD
+    texts: Sequence[str], policy: ScrubPolicy, *, workers: int = 2, shard: int = SHARD
 ) -> Iterator[list[Scrubbed]]:
-    """Scrub texts on `workers` processes; yields the results shard by shard, in order.
+    """Scrub texts for training on `workers` processes; yields the results shard by shard, in order.
 
     Same results as one `Scrubber`. With one worker, or no more texts than a shard, no process is started.
 
     Args:
         texts: raw texts, shape (n,).
         policy: what to look for.
-        direction: where the texts are going.
         workers: processes, >= 1; each takes about 200 MB.
         shard: texts per shard, >= 1.
 
@@ -39,13 +37,11 @@ def scrub_parallel(
     if workers < 1 or shard < 1:
         raise ValueError(f"expected at least 1 worker and 1 text per shard, got {workers} and {shard}")
     policy.require_models()
-    for position, text in enumerate(texts):  # before any work: a bad row at the end must not cost an hour
-        if not isinstance(text, str):
-            raise ScrubError(f"text {position}: expected a string, found {type(text).__name__}")
+    require_strings(texts)  # before any work: a bad row at the end must not cost an hour
     shards = (list(texts[start : start + shard]) for start in range(0, len(texts), shard))
-    return map_batches(shards, partial(_scrubbing, policy, direction), workers=workers)
+    return map_batches(shards, partial(_scrubbing, policy), workers=workers)
 
 
-def _scrubbing(policy: ScrubPolicy, direction: Direction) -> Callable[[Sequence[str]], list[Scrubbed]]:
+def _scrubbing(policy: ScrubPolicy) -> Callable[[Sequence[str]], list[Scrubbed]]:
     scrubber = Scrubber(policy)
-    return lambda texts: scrubber.scrub_many(texts, direction)
+    return lambda texts: scrubber.scrub_many(texts, "train")

@@ -134,9 +134,6 @@ class NoContext(ContextAwareEnhancer):  # type: ignore[misc]
 class NameReader(NlpEngine):  # type: ignore[misc]
     """The models as Presidio's NLP engine: they are all that it is asked for."""
 
-    engine_name = "steelyard-names"
-    is_available = True
-
     def __init__(self, models: NameModels) -> None:
         self._models = models
 
@@ -182,10 +179,16 @@ class NameReader(NlpEngine):  # type: ignore[misc]
 
 def finders(policy: ScrubPolicy) -> list[Finder]:
     """All that finds without a model what a policy asks for."""
-    found: list[Finder] = [rule for rule in RULES if rule.entity in policy.entities]
+    found = _rules(policy)
     if (phone := policy.entities.get("PHONE_NUMBER")) is not None:
         found.append(PhoneRecogniser(phone.regions or REGIONS))
     return found
+
+
+def _rules(policy: ScrubPolicy) -> list[Finder]:
+    phone = policy.entities.get("PHONE_NUMBER")
+    regions = ("", *((phone.regions if phone else None) or REGIONS))
+    return [rule for rule in RULES if rule.entity in policy.entities and getattr(rule, "region", "") in regions]
 
 
 def engine(policy: ScrubPolicy) -> AnalyzerEngine:
@@ -205,9 +208,8 @@ def engine(policy: ScrubPolicy) -> AnalyzerEngine:
 
 def _recognisers(policy: ScrubPolicy, language: Language) -> list[Any]:
     by_entity: dict[str, list[Finder]] = {}
-    for rule in RULES:
-        if rule.entity in policy.entities:
-            by_entity.setdefault(rule.entity, []).append(rule)
+    for rule in _rules(policy):
+        by_entity.setdefault(rule.entity, []).append(rule)
     found: list[Any] = [RuleRecogniser(entity, rules, language) for entity, rules in by_entity.items()]
     if (phone := policy.entities.get("PHONE_NUMBER")) is not None:
         found.append(PhoneRecogniser(phone.regions or REGIONS, language))

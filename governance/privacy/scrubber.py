@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from governance.dataset import ScrubbedText
 from governance.errors import ScrubError
-from governance.privacy.entities import Language
 from governance.privacy.keys import Key
 from governance.privacy.normalise import readings, repair
 from governance.privacy.overlaps import (
@@ -32,6 +31,7 @@ from governance.privacy.windows import Window, windows
 
 ROUNDS = 50
 """Readings after which a text that still yields something new is given up. Each takes out at least one character."""
+_NEVER = f"a text still yields new personal data after {ROUNDS} readings, so it can't be passed on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +62,6 @@ class Scrubber:
         self._analyser = Analyser(policy)
         self._lock = threading.Lock()
 
-    @property
-    def not_covered(self) -> Mapping[Language, tuple[str, ...]]:
-        """Language -> what is left in texts of that language, in words for reports."""
-        return self.policy.not_covered
-
     def scrub_many(self, texts: Sequence[str], direction: Direction) -> list[Scrubbed]:
         """Scrub texts, one result each, in order; equal texts are read once.
 
@@ -83,11 +78,12 @@ class Scrubber:
         unique = list(dict.fromkeys(clean))
         for text, spans in zip(unique, self._spans(unique, direction), strict=True):
             replaced = None if spans is None else self._replaced(text, spans, direction)
-            if replaced is None and direction == "train":
+            if spans is None or replaced is None:
+                if direction != "train":
+                    raise ScrubError(_NEVER)
                 done[text] = Scrubbed(ScrubbedText(f"[{UNREADABLE}]"), {UNREADABLE: 1})
-                continue
-            counts = Counter(span.entity for span in _settled(spans if replaced is not None else None))
-            done[text] = Scrubbed(ScrubbedText(replaced or ""), dict(counts))
+            else:
+                done[text] = Scrubbed(ScrubbedText(replaced), dict(Counter(span.entity for span in spans)))
         return [done[text] for text in clean]
 
     def scrub_one(self, text: str, direction: Direction) -> tuple[str, dict[str, int]]:
@@ -103,10 +99,21 @@ class Scrubber:
         """
         return [_settled(spans) for spans in self._spans(_checked(texts), direction)]
 
-    def find_within(self, parts: Sequence[Window], direction: Direction = "output") -> list[list[Span]]:
+    def find_within(self, parts: Sequence[Window]) -> list[list[Span]]:
         """What would be replaced in each window's own text, read together with the text before it. Raises as `find`."""
-        found = self._settle(_checked([part.context + part.text for part in parts]), direction)
+        found = self._settle(_checked([part.context + part.text for part in parts]), "output")
         return [_within(part, _settled(spans)) for part, spans in zip(parts, found, strict=True)]
+
+    def stand_ins(self, found: Sequence[tuple[str, str]], direction: Direction) -> list[str]:
+        """What the policy puts in the place of each (entity, value) of one text, in order."""
+        rules = self.policy.entities
+        return self._operators.stand_ins(
+            [Piece(entity, value, rules[entity].action_for(direction)) for entity, value in found]
+        )
+
+    def bracketed(self, entities: Iterable[str], direction: Direction) -> bool:
+        """Whether all of these become placeholders, which are known to hold nothing."""
+        return all(self.policy.entities[entity].action_for(direction) in BRACKETED for entity in entities)
 
     def _replaced(self, text: str, spans: list[Span], direction: Direction) -> str | None:
         """The text with stand-ins for its spans; None: what is around them never settles.
@@ -114,15 +121,10 @@ class Scrubber:
         Placeholders are known to hold nothing. Another stand-in may complete a pattern with what is left beside it
         (a removed value joins its neighbours), so the result is read again, and whatever is found outside is taken out.
         """
-        rules = self.policy.entities
         for _ in range(ROUNDS):
-            actions = [rules[span.entity].action_for(direction) for span in spans]
-            pieces = [
-                Piece(span.entity, text[span.start : span.end], action)
-                for span, action in zip(spans, actions, strict=True)
-            ]
-            version = redact(text, spans, self._operators.stand_ins(pieces))
-            if set(actions) <= BRACKETED:
+            found = [(span.entity, text[span.start : span.end]) for span in spans]
+            version = redact(text, spans, self.stand_ins(found, direction))
+            if self.bracketed((span.entity for span in spans), direction):
                 return version.text
             [finds] = self._read([version.text], direction)
             new = [span for find in finds for span in _kept(version, find)]
@@ -179,16 +181,25 @@ class Scrubber:
         raise ScrubError(f"a recogniser failed ({kind}), so the texts of this batch can't be passed on")
 
 
-def _checked(texts: Sequence[str]) -> list[str]:
+def require_strings(texts: Sequence[object]) -> None:
+    """Refuse what is no text.
+
+    Raises:
+        ScrubError: names the position and the type.
+    """
     for position, text in enumerate(texts):
         if not isinstance(text, str):
             raise ScrubError(f"text {position}: expected a string, found {type(text).__name__}")
+
+
+def _checked(texts: Sequence[str]) -> list[str]:
+    require_strings(texts)
     return [repair(text) for text in texts]
 
 
 def _settled(spans: list[Span] | None) -> list[Span]:
     if spans is None:
-        raise ScrubError(f"a text still yields new personal data after {ROUNDS} readings, so it can't be passed on")
+        raise ScrubError(_NEVER)
     return spans
 
 

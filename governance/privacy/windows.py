@@ -10,6 +10,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from governance.privacy.scripts import HAN
+
 CONTEXT = 256
 """Characters before a window that are read with it: a word that says what a number is, or a value's first half."""
 LEAST = 24
@@ -34,7 +36,7 @@ _SHORT = re.compile(
     r"|[\n\r]\s{0,4}\d{1,3})\.\s{1,4}\Z",
     re.IGNORECASE,
 )
-_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
+_HAN = re.compile(HAN)
 _BESIDE_DIGITS = " \t\n\r\u3000().-+/"
 _JOINER = "\u200d"
 _SKIN_TONES = "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"

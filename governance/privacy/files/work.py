@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from governance.errors import ScrubError
 from governance.privacy.files.batch import Report, rewrite_arrow, scrub_arrow
 from governance.privacy.files.bulk import Work
 from governance.privacy.keys import Key
-from governance.privacy.leaves import Found, Kind, rewrite
+from governance.privacy.leaves import Found, Kind, Rewritten, rewrite
 from governance.privacy.policy import Direction, ScrubPolicy
-from governance.privacy.scrubber import Scrubber
-from governance.privacy.standins.operators import Operators, Piece
+from governance.privacy.scrubber import ROUNDS, Scrubber
 from governance.store import code_digest, versions
 
 if TYPE_CHECKING:
@@ -65,20 +65,39 @@ def _scrubbing(policy: ScrubPolicy, direction: Direction, kind: Kind) -> Batch:
     scrubber = Scrubber(policy)
     if kind == "text":
         return partial(scrub_arrow, scrubber=scrubber, direction=direction)
-    key = Key.from_env(policy.key_env) if policy.keyed else None
-    return partial(rewrite_arrow, rewrite=partial(_leaves, scrubber, Operators(key, policy.tenant), direction, kind))
+    return partial(rewrite_arrow, rewrite=partial(_leaves, scrubber, direction, kind))
 
 
 def _leaves(
-    scrubber: Scrubber, operators: Operators, direction: Direction, kind: Kind, values: Sequence[str]
-) -> list[tuple[str, Mapping[str, int]]]:
-    """Structured values with their leaves scrubbed."""
-    rules = scrubber.policy.entities
+    scrubber: Scrubber, direction: Direction, kind: Kind, values: Sequence[str]
+) -> Sequence[tuple[str, Mapping[str, int]]]:
+    """Structured values with their leaves scrubbed.
+
+    Raises:
+        ScrubError: a value never settles.
+    """
 
     def replace(found: Sequence[Found]) -> list[str]:
-        return operators.stand_ins(
-            [Piece(one.entity, one.value, rules[one.entity].action_for(direction)) for one in found]
-        )
+        return scrubber.stand_ins([(one.entity, one.value) for one in found], direction)
 
-    done = rewrite(values, kind, lambda leaves: scrubber.find(leaves, direction), replace)
-    return [(value.text, Counter(value.entities)) for value in done]
+    def rewritten(texts: Sequence[str]) -> list[Rewritten]:
+        return rewrite(texts, kind, lambda leaves: scrubber.find(leaves, direction), replace)
+
+    done = [(value.text, Counter(value.entities)) for value in rewritten(values)]
+    for row, (text, counts) in enumerate(done):
+        # A stand-in that is no placeholder may complete a pattern with what is left beside it: read again.
+        if not scrubber.bracketed(counts, direction):
+            done[row] = _settled(rewritten, text, counts)
+    return done
+
+
+def _settled(
+    rewritten: Callable[[Sequence[str]], list[Rewritten]], text: str, counts: Counter[str]
+) -> tuple[str, Counter[str]]:
+    for _ in range(ROUNDS):
+        [again] = rewritten([text])
+        # Surrogates are found again and stand for themselves: no more finds than before is an end.
+        if again.text == text or not Counter(again.entities) - counts:
+            return text, counts
+        text, counts = again.text, counts | Counter(again.entities)
+    raise ScrubError(f"a structured text still yields new personal data after {ROUNDS} readings")

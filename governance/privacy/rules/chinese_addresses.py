@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from governance.privacy.overlaps import Find
 from governance.privacy.rules.signs import Signs
-from governance.privacy.rules.vocabulary import HAN, word_list
+from governance.privacy.rules.vocabulary import word_list
+from governance.privacy.scripts import HAN
 
 _NUMBER = r"(?:\d{1,5}(?:[-—~之]\d{1,4})?|[一二三四五六七八九十百零〇两]{1,5}|[甲乙丙丁]\d{0,4})"
 _ROAD = (

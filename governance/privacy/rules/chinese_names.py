@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from governance.privacy.overlaps import MODEL, Find
 from governance.privacy.rules.names import known
 from governance.privacy.rules.signs import Signs
-from governance.privacy.rules.vocabulary import HAN, word_list
+from governance.privacy.rules.vocabulary import word_list
 from governance.privacy.rules.weighing import CERTAIN
+from governance.privacy.scripts import HAN
 
 _COMPOUND = (
     "欧阳|上官|司马|诸葛|东方|皇甫|尉迟|公孙|慕容|司徒|令狐|夏侯|轩辕|端木|百里|呼延|东郭|南宫|西门|长孙|宇文|公羊"

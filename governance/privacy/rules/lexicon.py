@@ -6,9 +6,10 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
-from governance.privacy.rules.vocabulary import frequent, word_list
+from governance.privacy.rules.vocabulary import word_list
 
 LETTER = "[A-Za-z\u00c0-\u024f\u1e00-\u1eff]"  # of the Latin script
 _TOKEN = re.compile(rf"{LETTER}+(?:['’-]{LETTER}+)*")
@@ -38,20 +39,10 @@ class Lists:
     """A name may begin with it, however it is written, or with a capital alone."""
 
 
-_known: dict[str, int] = {}
-
-
+@lru_cache(_CACHED)  # bounded: hostile texts must not fill the memory with words that nobody uses
 def lists(word: str) -> int:
-    """Which lists have a word, as it stands in a text; remembered."""
-    found = _known.get(word)
-    if found is None:
-        if len(_known) > _CACHED:
-            _known.clear()  # hostile texts must not fill the memory with words that nobody uses
-        found = _known[word] = _looked_up(plain(word))
-    return found
-
-
-def _looked_up(word: str) -> int:
+    """Which lists have a word, as it stands in a text."""
+    word = plain(word)
     if _CONTRACTION.search(word):
         return Lists.ORDINARY | Lists.SPELT | Lists.CONTRACTION
     service, calendar = word_list("service.en"), word_list("calendar.en")
@@ -62,8 +53,8 @@ def _looked_up(word: str) -> int:
     compound = "-" in word and all(_ordinary(part) for part in word.split("-") if part)
     found |= Lists.ORDINARY if _ordinary(word) or compound else 0
     found |= Lists.SPELT if found & Lists.ORDINARY or spelt(word) else 0
-    found |= Lists.FREQUENT if word in frequent("words.en", FREQUENT) or word in service else 0
-    known = not found & Lists.SPELT or word in frequent("given.en", PROMINENT)
+    found |= Lists.FREQUENT if word in word_list("words.en", FREQUENT) or word in service else 0
+    known = not found & Lists.SPELT or word in word_list("given.en", PROMINENT)
     if found & (Lists.GIVEN | Lists.FAMILY) and known and not found & (Lists.ORDINARY | Lists.CALENDAR):
         found |= Lists.NAME
     if len(word) > 1 and not found & (Lists.FREQUENT | Lists.CALENDAR):

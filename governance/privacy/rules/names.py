@@ -71,6 +71,7 @@ _TRIGGERED = re.compile(rf"(?<![A-Za-z])(?:{'|'.join(sorted(_TRIGGERS))})(?![A-Z
 _SAID = re.compile(
     r"\s(?:said|says|told|replied|promised|helped|emailed|confirmed|answered|signed)(?![A-Za-z])", re.IGNORECASE
 )
+_INITIALS = re.compile(r"(?<![A-Za-z.])(?:[A-Z]\.\s?){1,3}\Z")
 _OPENS = re.compile(r"(?:\A|[\n.!?,~-])[ \t]*[-–~]?\s?\Z")
 _CLOSES = re.compile(r"[.!]?\s*(?:x{1,3}|xo)?\s*\Z", re.IGNORECASE)
 
@@ -102,7 +103,11 @@ class Names:
 
 
 def _judged(text: str, kept: Sequence[Word]) -> Iterator[Find]:
-    if kept and (find := judged(text, kept[0].start, kept[-1].end, LIKELY)) is not None:
+    if not kept:
+        return
+    initials = _INITIALS.search(text, max(0, kept[0].start - 9), kept[0].start)
+    start = initials.start() if initials else kept[0].start
+    if (find := judged(text, start, kept[-1].end, LIKELY)) is not None:
         yield find
 
 
@@ -126,7 +131,7 @@ def _taken(text: str, start: int, cue: _Cue) -> Sequence[Word]:
     """The words of the name that begins here; none if the first word is none."""
     kept: list[Word] = []
     for word in words(text, start, min(len(text), start + _LONG))[:4]:
-        if kept and (text[kept[-1].end : word.start].strip(" .'’") or word.start - kept[-1].end > 2):
+        if kept and not _beside(text, kept[-1], word):
             break
         initial = len(word.text) == 1 and (word.title or bool(kept)) and word.text not in "iaIx"
         if initial or (kept and word.text.lower() in _PARTICLES) or _fits(word, kept, cue):

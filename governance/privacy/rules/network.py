@@ -6,7 +6,8 @@ import re
 
 from governance.privacy import checks
 from governance.privacy.rules.rule import Rule
-from governance.privacy.rules.vocabulary import CJK, EDGE, END, WORD
+from governance.privacy.rules.vocabulary import EDGE, END, WORD
+from governance.privacy.scripts import CJK
 
 _DOTTED = re.compile(r"\.\d{1,3}\.").search
 

@@ -33,6 +33,7 @@ def personal(value: str) -> int:
 RULES: tuple[Rule, ...] = (
     Rule(  # North America
         entity="PHONE_NUMBER",
+        region="US",
         pattern=re.compile(
             r"(?<![A-Za-z0-9])(?<!\d[-.])(?:(?:\+|00)?1[-. ]{0,2})?(?:\([2-9]\d{2}\)[-. ]{0,2}|[2-9]\d{2}[-. /]{1,3})"
             r"[2-9]\d{2}[-. ]{1,3}\d{4}(?: {0,2}(?:x|ext\.?|extension) {0,2}\d{1,6})?(?![A-Za-z0-9]|[-.]\d)",
@@ -48,6 +49,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         entity="PHONE_NUMBER",
+        region="US",
         pattern=re.compile(rf"{EDGE}1?[2-9]\d{{2}}[2-9]\d{{6}}{END}"),
         needs=lambda signs: signs.digits > 9,
         context=_CONTEXT,
@@ -62,6 +64,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(  # United Kingdom
         entity="PHONE_NUMBER",
+        region="GB",
         pattern=re.compile(
             rf"(?<![A-Za-z0-9+.-])(?:\(?0[1237]\d{{1,4}}\)?[- ]?\d{{3,4}}[- ]?\d{{3,4}}"
             rf"|07\d{{3}}[- ]?\d{{3}}[- ]?\d{{3}}){END}(?!-\d)"
@@ -76,6 +79,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(  # China, mobile. Words such as "tel" may touch it, capitals are part of a shop's number.
         entity="PHONE_NUMBER",
+        region="CN",
         pattern=re.compile(
             r"(?<![0-9.A-Z])(?:(?:\+|00)?86[- ]?)?1[3-9]\d[- ]{0,2}\d{4}[- ]{0,2}\d{4}(?!\d|[A-Za-z]{1,3}\d)"
         ),
@@ -87,6 +91,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         entity="PHONE_NUMBER",
+        region="CN",
         pattern=re.compile(rf"(?<![0-9.A-Z])(?:(?:\+|00)?86[- ]?)?1[3-9]\d[- ]?\d{{3}}[- ]?\d{{5}}{END}"),
         needs=lambda signs: signs.digits > 10,
         score=0.6,
@@ -96,6 +101,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(  # China, landline
         entity="PHONE_NUMBER",
+        region="CN",
         pattern=re.compile(
             rf"{EDGE}(?:(?:\+|00)86[- ]?)?\(?0(?:10|2\d|(?!80"
             rf"|84[345])[3-9]\d{{2}})\)?[- ]{{0,3}}[2-9]\d{{2,3}}[- ]?\d{{4}}(?:[-转]\d{{1,6}})?{END}"
@@ -108,6 +114,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         entity="PHONE_NUMBER",
+        region="US",
         pattern=re.compile(rf"{EDGE}(?<!\d-)[2-9]\d{{2,3}}-?\d{{4}}{END}(?!-\d)"),
         needs=lambda signs: signs.han and signs.digits > 6,
         context=words("电话", "座机", "固话", "tel"),

@@ -42,7 +42,7 @@ class Rule:
         context: words that support it, before or after; a placeholder such as `[CREDIT_CARD]` is none.
         supported: score of a candidate near such a word, its check passed or not.
         shops_own: a candidate right after "order number" and the like counts only with context.
-        rank: how much a match is worth against another kind of find that overlaps it.
+        region: whose numbering plan a telephone number follows; "": none in particular.
     """
 
     entity: str
@@ -57,7 +57,7 @@ class Rule:
     context: re.Pattern[str] | None = None
     supported: float = 0.0
     shops_own: bool = False
-    rank: int = PATTERN
+    region: str = ""
 
     def finds(self, signs: Signs) -> Iterator[Find]:
         """All finds in a folded text, with scores above 0."""
@@ -80,14 +80,14 @@ class Rule:
     def _worth(self, signs: Signs, start: int, end: int) -> tuple[int, float, int]:
         """(characters that count, score, rank) of one candidate."""
         text = signs.text
-        options = [(end - start, self.score, self.rank)]
+        options = [(end - start, self.score, PATTERN)]
         if self.check is not None and (length := self.check(text[start:end])):
-            options.append((length, self.checked, CHECKSUM if self.checked >= 0.9 else self.rank))
+            options.append((length, self.checked, CHECKSUM if self.checked >= 0.9 else PATTERN))
         if self.shops_own and ORDER_NUMBER.search(text, max(0, start - BEFORE), start):
             options = []
         if self.context is not None and self._in_context(self.context, signs.words, start, end):
             length = self.loose(text[start:end]) if self.loose else end - start
-            options.append((length, self.supported if length else 0.0, self.rank))
+            options.append((length, self.supported if length else 0.0, PATTERN))
         return max(options, key=lambda option: option[1], default=(0, 0.0, 0))
 
     @staticmethod

@@ -6,9 +6,10 @@ import re
 from functools import cached_property
 
 from governance.privacy.overlaps import without_placeholders
+from governance.privacy.scripts import HAN
 
 _NO_DIGITS = dict.fromkeys(range(0x30, 0x3A))
-_HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
+_HAN = re.compile(HAN)
 
 
 class Signs:

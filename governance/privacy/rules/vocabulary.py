@@ -10,10 +10,10 @@ import functools
 import importlib.resources
 import re
 
+from governance.privacy.scripts import CJK
+
 EDGE = r"(?<![A-Za-z0-9])"
 END = r"(?![A-Za-z0-9])"
-CJK = r"\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
-HAN = r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]"
 WORD = rf"[^\W{CJK}]"  # a letter, digit or underscore of an alphabetic script
 
 
@@ -26,14 +26,7 @@ def words(*known: str) -> re.Pattern[str]:
 
 
 @functools.cache
-def word_list(name: str) -> frozenset[str]:
-    """A list that ships in configs/lists, such as "given.en"."""
-    text = (importlib.resources.files("configs") / "lists" / f"{name}.txt").read_text(encoding="utf-8")
-    return frozenset(line for line in text.splitlines() if line and not line.startswith("#"))
-
-
-@functools.cache
-def frequent(name: str, most: int) -> frozenset[str]:
-    """The first entries of a list that is ordered by frequency."""
+def word_list(name: str, most: int | None = None) -> frozenset[str]:
+    """A list that ships in configs/lists, such as "given.en"; the first entries of one that is ordered by frequency."""
     text = (importlib.resources.files("configs") / "lists" / f"{name}.txt").read_text(encoding="utf-8")
     return frozenset([line for line in text.splitlines() if line and not line.startswith("#")][:most])

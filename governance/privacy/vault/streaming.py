@@ -57,7 +57,7 @@ class Restorer:
 
     def _restored(self, windows: Sequence[Window]) -> list[str]:
         readings = [_read(window, self._lookup) for window in windows]
-        found = self._scrubber.find_within([reading.window for reading in readings], "output")
+        found = self._scrubber.find_within([reading.window for reading in readings])
         return [_put_back(reading, spans) for reading, spans in zip(readings, found, strict=True)]
 
 

@@ -20,7 +20,7 @@ from governance.errors import ConfigError, ScrubError
 from governance.privacy.keys import Key
 from governance.privacy.normalise import repair
 from governance.privacy.overlaps import CHECKSUM, LITERAL, MODEL, Find, Span, redact, resolve
-from governance.privacy.scrubber import ROUNDS, Scrubber
+from governance.privacy.scrubber import ROUNDS, Scrubber, require_strings
 from governance.privacy.vault.streaming import Restorer
 from governance.privacy.vault.tokens import Spelling, numbers, spellings
 from governance.privacy.vault.vaultfile import Folder, State
@@ -148,9 +148,7 @@ class Session:
             ScrubError: an item is not a string (named by position), a recogniser failed, a text never settles, the
                 session is full, closed or has expired.
         """
-        for position, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise ScrubError(f"text {position}: expected a string, found {type(text).__name__}")
+        require_strings(texts)
         clean = [repair(text) for text in texts]
         with self._current(change=True) as state:
             for text in clean:
