@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from governance.engine import Engine
 from governance.errors import ConfigError, ScrubError
 from governance.files import write_atomic
-from governance.privacy.files.bulk import Summary, Work, run
+from governance.privacy.files.bulk import SESSION, Summary, Work, check_apart, run
 from governance.privacy.files.rowfiles import format_of
 from governance.privacy.leaves import Kind
 from governance.privacy.policy import Direction, ScrubPolicy, load_policy
@@ -49,13 +49,14 @@ def scrub_command(
     """Scrub the texts of a file or folder; with a vault, hide what is found there instead.
 
     A vault's session id is printed and kept in `<OUT>.session`: `restore_command` needs it. A second run into the
-    same OUT goes on with the same session.
+    same OUT goes on with the same session, and is refused where it can't, unless it may replace OUT.
 
     Returns:
         The exit code.
 
     Raises:
-        ConfigError: no such policy, or what it needs (a model, a key) is missing.
+        ConfigError: no such policy, or what it needs (a model, a key) is missing; with a vault, one that asks for
+            anything but tokens, or not the vault and key that OUT was made with.
         DataError, ScrubError: as `governance.privacy.files.bulk.run`.
     """
     from governance.privacy.files.work import hiding, scrubbing
@@ -71,7 +72,9 @@ def scrub_command(
             "--vault: hides plain texts on their way to a model, in one process: leave out --engine, "
             "--structure, --direction and --workers"
         )
-    session = _session(_vault(rules, vault, hours), out.with_name(out.name + ".session"))
+    _check_tokens(rules, policy)
+    check_apart(source, out)
+    session = _session(_vault(rules, vault, hours), out, force=ending["force"])
     return _run(source, out, columns, hiding(session), 1, "local", session=session.id, **ending)
 
 
@@ -125,7 +128,8 @@ def _run(
     for line in in_words(summary, source, out):
         progress.say(line)
     if session is not None:
-        progress.say(f"  session {session}, kept in {out}.session")
+        write_atomic(_note(out), session.encode())
+        progress.say(f"  session {session}, kept in {_note(out)}")
     if quiet and summary.quarantine:
         Progress().say(problem(summary))
     if as_json:
@@ -163,13 +167,41 @@ def _vault(policy: ScrubPolicy, path: Path, hours: float) -> Vault:
     return Vault(Scrubber(policy, key), key, path, ttl=hours * HOUR)
 
 
-def _session(vault: Vault, note: Path) -> Session:
-    """The session of an earlier run into the same OUT, or a new one."""
+def _check_tokens(policy: ScrubPolicy, source: str) -> None:
+    actions = {name: rule.action_for("prompt") for name, rule in policy.entities.items()}
+    others = [
+        f"{name}: {action}" for name, action in actions.items() if action not in ("placeholder", "number", "keep")
+    ]
+    if others:
+        raise ConfigError(
+            f"{source}: entities: --vault hides everything behind tokens: expected the action placeholder, number or "
+            f"keep in the direction prompt, found {', '.join(others)}; name another policy, or leave out --vault"
+        )
+
+
+def _session(vault: Vault, out: Path, *, force: bool) -> Session:
+    """The session of an earlier run into the same OUT, or a new one.
+
+    Raises:
+        ConfigError: OUT, or what there is of it, was made with a session that can't be resumed.
+    """
+    note, part = _note(out), out.with_name(out.name + ".part")
+    begun = out.exists() or part.exists()
     if note.exists():
         try:
-            return vault.resume(note.read_text().strip())
-        except ScrubError:
-            pass  # it has expired, or is another vault's: a new one hides everything anew
+            return vault.resume(note.read_text(errors="replace").strip())
+        except ScrubError as error:
+            if begun and not force:
+                raise ConfigError(
+                    f"{note}: the session that {out} was made with can't go on: {error}. Give the vault and key that "
+                    "it was made with, or name another OUT; --force gives up that session, and with it the values"
+                ) from None
     session = vault.session()
-    write_atomic(note, session.id.encode())
+    # A killed run needs it to go on; but what may still be refused must not take the id of an OUT that is there.
+    if not out.exists() and not (note.exists() and begun):
+        write_atomic(note, session.id.encode())
     return session
+
+
+def _note(out: Path) -> Path:
+    return out.with_name(out.name + SESSION)

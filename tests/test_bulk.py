@@ -177,6 +177,19 @@ def test_csv_keeps_spelling_quotes_and_line_breaks(tmp_path: Path) -> None:
     assert (summary.rows, summary.texts, summary.changed) == (3, 3, 1)
 
 
+@pytest.mark.parametrize("name", ["out.csv", "out.tsv", "out.parquet", "out.jsonl"])
+def test_only_field_that_becomes_empty_stays_a_row(tmp_path: Path, name: str) -> None:
+    (tmp_path / "in.csv").write_text("text\na@x.org\n邮箱\nb@x.org", encoding="utf-8")
+
+    def empty(texts: Sequence[str]) -> list[tuple[str, dict[str, int]]]:
+        return [("" if "@" in text else text, {}) for text in texts]
+
+    work = Work({"test": "empty"}, partial(partial, rewrite_arrow, rewrite=empty))
+    assert bulk.run(tmp_path / "in.csv", tmp_path / name, ["text"], work, workers=1).rows == 3
+    run(tmp_path / name, tmp_path / "back.jsonl")
+    assert [json.loads(line)["text"] for line in (tmp_path / "back.jsonl").read_text().splitlines()] == ["", "邮箱", ""]
+
+
 def test_broken_quotes_take_nothing_into_another_column(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_bytes(
         b'n,text\n1,ok\n2,"z@x.org" z@x.org\n3,\xff\n4,"two\nlines"\n5,"never closed\n6,z@x.org\n7,z@x.org\n'
@@ -273,6 +286,21 @@ def test_formats_turn_into_each_other(tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "d.parquet").to_pylist() == [
         {"id": "007", "text": "a[AT]b.cn\nx"}, {"id": "NA", "text": ""}
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+def test_only_column_with_nulls_keeps_its_rows_as_csv(tmp_path: Path, ending: str) -> None:
+    (tmp_path / "in.jsonl").write_text('{"text": null}\n{"text": "邮箱a@b.cn"}\n{"text": ""}\n', encoding="utf-8")
+    run(tmp_path / "in.jsonl", tmp_path / f"out.{ending}")
+    assert (tmp_path / f"out.{ending}").read_text(encoding="utf-8") == '"text"\n""\n"邮箱a[AT]b.cn"\n""\n'
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "parquet", "jsonl"])
+def test_empty_json_lines_turn_into_any_format(tmp_path: Path, ending: str) -> None:
+    (tmp_path / "in.jsonl").write_bytes(b"")
+    out = tmp_path / f"out.{ending}"
+    assert run(tmp_path / "in.jsonl", out).rows == 0
+    assert pq.read_table(out).num_rows == 0 if ending == "parquet" else out.read_bytes() == b""
 
 
 def test_columns_that_a_format_cannot_hold_are_an_error_without_their_values(tmp_path: Path) -> None:
@@ -392,6 +420,22 @@ def test_places_that_cannot_be_out_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="OUT is a file, IN is a folder"):
         (tmp_path / "file.jsonl").write_bytes(b"")
         run(tmp_path / "in", tmp_path / "file.jsonl", force=True)
+    assert source.read_bytes() == lines(1)
+
+
+@pytest.mark.parametrize("beside", [".part", ".scrub.json", ".quarantine.jsonl", ".session"])
+def test_input_that_stands_where_a_run_keeps_its_own_files_is_refused(tmp_path: Path, beside: str) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    place = tmp_path / f"x.jsonl{beside}"
+    if beside == ".quarantine.jsonl":
+        source = place
+    else:
+        place.mkdir()
+        source = place / "in.jsonl"
+    source.write_bytes(lines(1))
+    for inside, out in ((source, "x.jsonl"), (source, "link/x.jsonl"), (place, "x.jsonl")):
+        with pytest.raises(DataError, match=f"its own files at .*{beside}, where IN is"):
+            run(inside, tmp_path / out, force=True)
     assert source.read_bytes() == lines(1)
 
 

@@ -22,7 +22,7 @@ from governance.privacy.overlaps import Find, Span, resolve
 PLANTED = ("zhang.wei@qq.com", "13812345678", "张伟", "John Smith")
 PATTERNS = (
     ("EMAIL_ADDRESS", re.compile(r"[a-z0-9.+_-]{1,64}@[a-z0-9-]{1,63}(?:\.[a-z]{2,9})+", re.IGNORECASE)),
-    ("PHONE_NUMBER", re.compile(r"(?<!\d)1[3-9]\d{9}(?!\d)|(?<=phone: )\d{7}")),
+    ("PHONE_NUMBER", re.compile(r"(?<!\d)1[3-9]\d[ -]?\d{4}[ -]?\d{4}(?!\d)|(?<=phone: )\d{7}")),
     ("PERSON", re.compile("John Smith|张伟")),
 )
 planted = st.sampled_from(PLANTED)
@@ -216,6 +216,37 @@ def test_html_by_example(page: str, result: str) -> None:
     assert rewritten(page, "html") == result
 
 
+@pytest.mark.parametrize("kind", ["html", "markdown"])
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        ("my name is <John Smith>", "my name is <[PERSON]>"),
+        ("x </John Smith>", "x </[PERSON]>"),
+        ("x <tel-138-1234-5678>", "x <tel-[PHONE_NUMBER]>"),
+        ("x <p tel-138-1234-5678>hi</p>", "x <p tel-[PHONE_NUMBER]>hi</p>"),
+        ("x <b John Smith>hi</b John Smith>", "x <b [PERSON]>hi</b [PERSON]>"),
+        ("x <b id=a 138 1234 5678 title=b>", "x <b id=a [PHONE_NUMBER] title=b>"),
+        ("x <b data-138-1234-5678=1>", "x <b data-[PHONE_NUMBER]=1>"),
+        ("x <张伟> <a 张伟 href=y>", "x <[PERSON]> <a [PERSON] href=y>"),
+        ("13<o:p>8</o:p>12 张<my-card>伟", "13<o:p>8</o:p>12 张<my-card>伟"),
+    ],
+)
+def test_what_only_looks_like_a_tag_is_read(kind: Kind, text: str, result: str) -> None:
+    assert rewritten(text, kind) == result
+
+
+def test_names_that_are_elements_too_and_usual_words_in_tags() -> None:
+    seen: list[str] = []
+
+    def none(leaves: Sequence[str]) -> list[list[Span]]:
+        seen.extend(leaves)
+        return [[] for _ in leaves]
+
+    page = "<Mark Smith><input checked DISABLED data-x aria-label=y><svg viewBox=z><clipPath/></svg><Mary-Jane Watson>"
+    rewrite([page], "html", none, labels)
+    assert [leaf.strip() for leaf in seen] == ["<Mary-Jane Watson>", "Mark Smith", "aria label: y", "z"]
+
+
 @settings(deadline=None)  # the machine may be busy
 @given(st.text("<>/!-ab =\"'&;张", max_size=40), planted)
 def test_malformed_html_never_lets_a_value_through(noise: str, value: str) -> None:
@@ -406,6 +437,63 @@ def test_broken_surrogates_and_contents_never_reach_repr() -> None:
     assert result.text == "\ufffd[PERSON]"
     assert "PERSON" not in repr(result)
     assert "张伟" not in repr(Found("PERSON", "张伟"))
+
+
+LONG_NAME = "姓名" * 5_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("json", json.dumps({LONG_NAME: [1] * 2_000})),
+        ("json", json.dumps({LONG_NAME: {LONG_NAME: ["x"] * 2_000}})),
+        ("html", f"<input name={LONG_NAME}{' value=a' * 2_000}>"),
+        ("html", f"<i data-{LONG_NAME}=1>" + f"<input aria-label='{LONG_NAME}'{' content=a' * 2_000}>"),
+        ("url", f"/?{LONG_NAME}={LONG_NAME}&{'a=1&' * 2_000}"),
+        ("url", f"/{LONG_NAME}/{LONG_NAME}{'/a' * 2_000}"),
+    ],
+)
+def test_long_names_are_not_repeated_before_every_value(kind: Kind, value: str) -> None:
+    read: list[int] = []
+
+    def none(leaves: Sequence[str]) -> list[list[Span]]:
+        read.extend(map(len, leaves))
+        return [[] for _ in leaves]
+
+    rewrite([value], kind, none, labels)
+    assert len(read) > 2_000 and sum(read) < 2 * len(value) + 140 * len(read)
+
+
+def test_the_end_of_a_long_name_still_speaks_for_its_value() -> None:
+    assert rewritten(f'{{"{LONG_NAME}.phone": 5550123}}', "json").endswith('.phone": "[PHONE_NUMBER]"}')
+
+
+@pytest.mark.parametrize("row", ["", "a|b\n-|-\n"])
+def test_backticks_of_rising_lengths_take_linear_time(row: str) -> None:
+    def seconds(longest: int) -> float:
+        value = row + " ".join("`" * length for length in range(1, longest))
+        begun = time.process_time()
+        rewrite([value], "markdown", lambda leaves: [[] for _ in leaves], labels)
+        return time.process_time() - begun
+
+    small = seconds(500) + 0.02
+    assert seconds(2_000) < 32 * small  # sixteen times as long; 64 times as many steps if each run is looked for
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("`` a ` 张**伟** `` *张伟*", " a ` 张**伟**  张伟"),
+        ("\\`` 张**伟** `` 张`**`伟 ```", "` 张**伟** `` 张`伟 ```"),
+        ("a|b\n-|-\n` 张|`张**伟`**", "a\tb\n-|-\n` 张\t张**伟"),
+        ("a|b\n-|-\n`` 张|张**伟** ``", "a\tb\n-|-\n`` 张\t张伟 ``"),
+    ],
+)
+def test_a_run_of_backticks_closes_only_one_of_its_length_in_its_cell(text: str, read: str) -> None:
+    from governance.privacy.structure.markdowntext import parse_markdown
+
+    [leaf] = parse_markdown(text).leaves
+    assert leaf.text == read
 
 
 @pytest.mark.parametrize(

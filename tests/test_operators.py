@@ -99,6 +99,24 @@ def test_a_long_value_is_several_tokens(length: int) -> None:
     assert PLACEHOLDER.sub("", tokens) == "" and SHOP.decrypt_all(f"<{tokens}>") == f"<{value}>"
 
 
+@pytest.mark.parametrize("value", ["张伟" * 1000, "x" + "张" * 2000, "ab😀" * 900, "é\ud800" * 1500])
+def test_a_long_value_is_never_cut_within_a_character(value: str) -> None:
+    tokens = one("URL", value, "encrypt")
+    assert SHOP.decrypt_all(tokens) == value
+    alone = [SHOP.decrypt_all(match[0]) for match in PLACEHOLDER.finditer(tokens)]
+    assert len(alone) == -(-len(value.encode("utf-8", "surrogatepass")) // 1972) and "".join(alone) == value
+
+
+def test_a_token_of_other_bytes_is_refused_without_a_trace_of_them() -> None:
+    data = "张伟".encode()[:-1]
+    sealed = SHOP._sealed("PERSON", data).hex()
+    token = f"[PERSON~{''.join(chr(97 + int(digit, 16)) for digit in sealed)}]"
+    with pytest.raises(ScrubError, match="character 2: expected a PERSON token of a text in UTF-8") as caught:
+        SHOP.decrypt_all(f"见：{token}")
+    assert caught.value.__context__ is None and caught.value.__cause__ is None
+    assert "张" not in str(caught.value)
+
+
 def test_every_nonce_belongs_to_one_value() -> None:
     """Else GCM would give values away: 20,000 values, two entities."""
     tokens = SHOP.stand_ins(

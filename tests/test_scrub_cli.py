@@ -150,6 +150,93 @@ def test_hidden_values_come_back_into_the_answers(
     assert done.exit_code == 2 and "session" in done.stderr
 
 
+def hide(source: Path, out: Path, vault: str, *words: str, policy: str | Path = "patterns") -> Result:
+    return run("scrub", source, out, "--policy", policy, "--vault", out.with_name(vault), "--json", *words)
+
+
+def test_another_policy_hides_and_restores_anew(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEELYARD_SCRUB_KEY", KEY)
+    mails, phones = tmp_path / "mails.yaml", tmp_path / "phones.yaml"
+    mails.write_text("entities: {EMAIL_ADDRESS: {threshold: 0.4}}\n")
+    phones.write_text("entities: {EMAIL_ADDRESS: {threshold: 0.4}, PHONE_NUMBER: {threshold: 0.4}}\n")
+    sent, back = tmp_path / "sent.jsonl", tmp_path / "back.jsonl"
+    session = json.loads(hide(source, sent, "vault", policy=mails).stdout)["session"]
+    assert "13800138000" in sent.read_text(encoding="utf-8")
+    refused = hide(source, sent, "vault", policy=phones)
+    assert refused.exit_code == 2 and "--force" in refused.stderr
+    assert hide(source, sent, "vault", "--force", policy=phones).exit_code == 0
+    assert "13800138000" not in sent.read_text(encoding="utf-8")
+    words = ("restore", source, back, "--vault", tmp_path / "vault", "--session", session, "--policy")
+    assert run(*words, mails).exit_code == 0
+    assert "13800138000" in back.read_text(encoding="utf-8")
+    assert run(*words, phones).exit_code == 2
+    assert run(*words, phones, "--force").exit_code == 0
+    assert "13800138000" not in back.read_text(encoding="utf-8")
+
+
+def test_session_of_an_output_is_given_up_by_force_alone(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEELYARD_SCRUB_KEY", KEY)
+    out, note = tmp_path / "sent.jsonl", tmp_path / "sent.jsonl.session"
+    first = json.loads(hide(source, out, "vault").stdout)["session"]
+    made = out.read_bytes()
+    for vault, key in (("other", KEY), ("vault", KEY[::-1])):
+        monkeypatch.setenv("STEELYARD_SCRUB_KEY", key)
+        refused = hide(source, out, vault)
+        assert refused.exit_code == 2 and "can't go on" in refused.stderr and "Traceback" not in refused.stderr
+        assert (note.read_text(), out.read_bytes()) == (first, made)
+    monkeypatch.setenv("STEELYARD_SCRUB_KEY", KEY)
+    failed = hide(source, out, "other", "--force", "--text", "nothing")
+    assert failed.exit_code == 2 and note.read_text() == first
+    second = json.loads(hide(source, out, "other", "--force").stdout)["session"]
+    assert second != first and note.read_text() == second
+
+
+def test_unfinished_output_keeps_its_session(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEELYARD_SCRUB_KEY", KEY)
+    out, note = tmp_path / "sent.jsonl", tmp_path / "sent.jsonl.session"
+    assert hide(source, out, "vault", "--text", "nothing").exit_code == 2
+    first = note.read_text()  # a killed run needs it
+    (tmp_path / "sent.jsonl.part").mkdir()
+    assert hide(source, out, "other").exit_code == 2 and note.read_text() == first
+    assert json.loads(hide(source, out, "vault").stdout)["session"] == first
+
+
+def test_output_without_a_session_gets_none_where_it_is_refused(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEELYARD_SCRUB_KEY", KEY)
+    (tmp_path / "sent.jsonl").write_text("mine")
+    assert hide(source, tmp_path / "sent.jsonl", "vault").exit_code == 2
+    assert not (tmp_path / "sent.jsonl.session").exists()
+
+
+def test_input_that_is_named_like_the_session_stays(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEELYARD_SCRUB_KEY", KEY)
+    named = source.rename(tmp_path / "sent.jsonl.session")
+    before = named.read_bytes()
+    assert hide(named, tmp_path / "sent.jsonl", "vault").exit_code == 2
+    assert named.read_bytes() == before
+
+
+@pytest.mark.parametrize("action", ["redact", "mask", "hash", "encrypt", "surrogate"])
+def test_vault_refuses_a_policy_that_asks_for_anything_but_tokens(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    monkeypatch.setenv("STEELYARD_SCRUB_KEY", KEY)
+    policy = tmp_path / "p.yaml"
+    policy.write_text(f"entities: {{QQ_ID: {{action: keep}}, EMAIL_ADDRESS: {{prompt: {{action: {action}}}}}}}\n")
+    refused = hide(source, tmp_path / "sent.jsonl", "vault", policy=policy)
+    assert refused.exit_code == 2
+    assert "hides everything behind tokens: expected the action placeholder, number or keep" in refused.stderr
+    assert f"found EMAIL_ADDRESS: {action};" in refused.stderr
+    policy.write_text(f"entities: {{QQ_ID: {{action: keep}}, EMAIL_ADDRESS: {{train: {{action: {action}}}}}}}\n")
+    assert hide(source, tmp_path / "sent.jsonl", "vault", policy=policy).exit_code == 0
+
+
 # -- killed -------------------------------------------------------------------------------------
 
 

@@ -22,11 +22,15 @@ def test_first_command_prints_the_recall_that_the_page_states() -> None:
     code = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0]
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     figures = dict(re.findall(r"^(scrubber\.\S+ .+?) (\d\.\d{3}) \[", done.stdout, re.MULTILINE))
-    assert f"| names of people | {figures['scrubber.recall entity=PERSON, language=en']} [" in page
-    assert figures["scrubber.recall entity=PERSON, language=zh"] == "0.000"
-    for language in ("en", "zh"):
-        assert f" {figures[f'scrubber.leak language={language}']} [" in page
-        assert figures[f"scrubber.recall.structured language={language}"] == "1.000"
+    for row, metric in (
+        ("**texts that leak a letter or digit**", "scrubber.leak {}"),
+        ("names of people", "scrubber.recall entity=PERSON, {}"),
+        ("street addresses", "scrubber.recall entity=STREET_ADDRESS, {}"),
+        ("all else, pooled", "scrubber.recall.structured {}"),
+        ("false alarms per 100 shop texts", "scrubber.false_per_100 {}"),
+    ):
+        english, chinese = (figures[metric.format(f"language={language}")] for language in ("en", "zh"))
+        assert re.search(rf"^\| {re.escape(row)} \| {english} \[.*\| {chinese} \[", page, re.MULTILINE), row
 
 
 def test_every_gap_can_be_told_in_chinese() -> None:

@@ -44,6 +44,14 @@ def scrubbed(policy: ScrubPolicy, text: str, direction: str = "train") -> str:
         ("write to john%40example.com now", "write to [EMAIL_ADDRESS] now"),
         ("write to john [at] example (dot) com now", "write to [EMAIL_ADDRESS] now"),
         ("write to <b>john</b>@example.com now", "write to <b>[EMAIL_ADDRESS] now"),
+        # marks on their own, other separators, words in capitals that touch a number
+        ("mail jose\u0301@example.com", "mail [EMAIL_ADDRESS]"),
+        ("手机1\u03363\u03368\u033600138000", "手机[PHONE_NUMBER]"),
+        ("card 4111_1111_1111_1111 or 4111/1111/1111/1111", "card [CREDIT_CARD] or [CREDIT_CARD]"),
+        ("4111\t1111\n1111\t1111", "[CREDIT_CARD]"),
+        ("ip 192.168.001.010", "ip [IP_ADDRESS]"),
+        ("电话TEL13800138000", "电话TEL[PHONE_NUMBER]"),
+        ("my ssn is [US_SSN_123456789] ok", "my ssn is [US_SSN_[US_SSN]] ok"),
         # one wrong digit beside a word that says what the number is
         ("my card 4111 1111 1111 1112", "my card [CREDIT_CARD]"),
         ("身份证110105194912310021没错吧", "身份证[CN_RESIDENT_ID]没错吧"),
@@ -95,6 +103,18 @@ def test_keyed_action_without_a_key_says_where_it_is_looked_for(monkeypatch: pyt
     policy = ScrubPolicy(entities={"URL": EntityRule(action="hash")}, key_env="SHOP_KEY")
     with pytest.raises(ConfigError, match="SHOP_KEY"):
         Scrubber(policy)
+
+
+def test_number_after_very_many_that_are_none_is_found(scrubber: Scrubber) -> None:
+    assert scrubber.scrub_one("1234567, " * 3_000 + "number 2125550143", "train")[0].endswith("number [PHONE_NUMBER]")
+
+
+def test_what_one_direction_keeps_is_told_as_a_gap() -> None:
+    policy = ScrubPolicy(entities={"EMAIL_ADDRESS": EntityRule(train=Treatment(action="keep")), "URL": EntityRule()})
+    assert "e-mail addresses" in policy.not_covered["en"]
+    chinese = load_policy("default").model_copy(update={"language": "zh"})
+    assert "names of people that no word introduces" in chinese.not_covered["en"]
+    assert "names of people that no word introduces" not in chinese.not_covered["zh"]
 
 
 def test_each_direction_has_its_own_threshold_and_action() -> None:
@@ -150,6 +170,12 @@ def _redacted(text: str, spans: list[tuple[int, int, str]]) -> str:
     for start, end, entity in reversed(spans):
         text = f"{text[:start]}[{entity}]{text[end:]}"
     return text
+
+
+@pytest.mark.slow
+def test_empty_text_of_a_fixed_language_is_a_text() -> None:
+    scrubber = Scrubber(load_policy("default").model_copy(update={"language": "zh"}))
+    assert [one.text.text for one in scrubber.scrub_many(["", "\u200b", "你好"], "train")] == ["", "\u200b", "你好"]
 
 
 @pytest.mark.slow

@@ -144,6 +144,30 @@ def test_a_full_session_is_an_error_and_not_an_endless_search(vault: Vault, monk
         session.hide(["c@x.org"])
 
 
+def test_a_message_that_is_too_much_leaves_the_session_as_it_was(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vaultfile, "MOST", 3)
+    session = vault.session()
+    before = sent(session, MAIL)
+    for much in ("订单 482133 731232 100008 111112", "a@x.org b@x.org c@x.org"):
+        with pytest.raises(ScrubError, match="send fewer at once"):
+            session.hide([much])
+    assert session.counts == {"EMAIL_ADDRESS": 1}
+    assert sent(session, MAIL) == before
+    assert session.restore(sent(session, "好 a@x.org")[0]) == "好 a@x.org"
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [("电话0571-5555666-7", "电话0571-55556667"), ("京东快递单号JD012345678-1-1", "京东快递单号JD01234567811")],
+    ids=str,
+)
+def test_a_value_with_its_separators_elsewhere_comes_back_as_itself(vault: Vault, pair: tuple[str, str]) -> None:
+    session = vault.session()
+    hidden = sent(session, *pair)
+    assert all(tokens(text) for text in hidden)
+    assert tuple(map(session.restore, hidden)) == pair
+
+
 def test_broken_pairs_and_empty_texts(vault: Vault) -> None:
     session = vault.session()
     assert sent(session, "", "\ud83d\ude00 \ud800") == ["", "\U0001f600 \ufffd"]
@@ -306,6 +330,17 @@ def test_sweeping_takes_what_a_killed_process_left(kept: Vault, clock: Clock, tm
     clock.now += 60
     assert kept.sweep() == 1
     assert [left.name for left in (tmp_path / "vault").iterdir()] == ["notes.txt"]
+
+
+def test_opening_a_vault_deletes_what_has_expired(
+    kept: Vault, scrubber: Scrubber, clock: Clock, tmp_path: Path
+) -> None:
+    sent(kept.session(), f"邮箱{MAIL}")
+    clock.now += 30
+    young = kept.session()
+    clock.now += 30
+    Vault(scrubber, key(), tmp_path / "vault", clock=clock)
+    assert [left.name for left in (tmp_path / "vault").iterdir()] == [f"{young.id}.session"]
 
 
 def test_sessions_in_memory_are_swept_and_dropped(scrubber: Scrubber, clock: Clock) -> None:

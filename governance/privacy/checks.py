@@ -17,6 +17,7 @@ from governance.privacy.quiet import light_import
 
 Check = Callable[[str], int]
 
+_SEPARATOR = re.compile(r"[\s._/-]")
 _TWO_SERIES = range(2221, 2721)
 _MAESTRO = ("50", "56", "57", "58", "6304", "6390", "67")
 _PROVINCES = frozenset(
@@ -30,9 +31,9 @@ _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 
 def _prefixes(value: str) -> Iterator[tuple[int, str]]:
     """(length, characters without separators) of every prefix that ends before a separator or at the end."""
-    ends = [match.start() for match in re.finditer(r"[ -]", value)]
+    ends = [match.start() for match in _SEPARATOR.finditer(value)]
     for end in (len(value), *reversed(ends)):
-        yield end, re.sub(r"[ -]", "", value[:end])
+        yield end, _SEPARATOR.sub("", value[:end])
 
 
 def luhn(digits: str) -> bool:
@@ -121,7 +122,7 @@ def resident_date(value: str) -> int:
 def ip_address(value: str) -> int:
     """An IPv4 or IPv6 address, and not `::` or a clock's `1:2`."""
     try:
-        address = ipaddress.ip_address(value)
+        address = ipaddress.ip_address(re.sub(r"(?<![\dA-Fa-f:])0+(?=\d)", "", value))  # 192.168.001.010
     except ValueError:
         return 0
     return 0 if address.is_unspecified else len(value)

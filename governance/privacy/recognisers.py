@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from governance.privacy.entities import LANGUAGES, Language
-from governance.privacy.models import NameModels
+from governance.privacy.models import NameModels, chunks
 from governance.privacy.overlaps import Find
 from governance.privacy.policy import REGIONS, ScrubPolicy
 from governance.privacy.quiet import light_import
@@ -36,6 +36,7 @@ with light_import():
 
 _LEAST_DIGITS = 5
 """No number that `phonenumbers` calls valid has fewer, an international one's country code included."""
+_PART, _OVERLAP = 20_000, 200
 RANK = "rank"
 """Where a result's metadata says how it was found."""
 
@@ -103,16 +104,20 @@ class PhoneRecogniser(PhoneRecognizer):  # type: ignore[misc]
 
     def finds(self, signs: Signs) -> Iterator[Find]:
         """All finds in a folded text, placeholders apart: the numbers in them would only be looked at for nothing."""
-        if not self.needs(signs):
-            return
-        for found in super().analyze(signs.words, ["PHONE_NUMBER"]):
-            shops = ORDER_NUMBER.search(signs.text, max(0, found.start - BEFORE), found.start)
-            if not shops and phones.personal(signs.text[found.start : found.end]):
-                yield Find(found.entity_type, found.start, found.end, found.score)
+        seen = set()
+        # By parts: `phonenumbers` gives a text up without a word after 65,535 numbers that are none.
+        for offset, part in chunks(signs.words, _PART, _OVERLAP):
+            for found in super().analyze(part, ["PHONE_NUMBER"]):
+                start, end = offset + found.start, offset + found.end
+                shops = ORDER_NUMBER.search(signs.text, max(0, start - BEFORE), start)
+                if (start, end) not in seen and not shops and phones.personal(signs.text[start:end]):
+                    seen.add((start, end))
+                    yield Find(found.entity_type, start, end, found.score)
 
     def analyze(self, text: str, entities: list[str], nlp_artifacts: NlpArtifacts | None = None) -> list[Any]:  # noqa: ARG002 - Presidio's signature
         """Presidio results for one folded text."""
-        return [result(self, find) for find in self.finds(Signs(text))]
+        signs = Signs(text)
+        return [result(self, find) for find in self.finds(signs)] if self.needs(signs) else []
 
 
 class NoContext(ContextAwareEnhancer):  # type: ignore[misc]

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+SESSION = ".session"
+"""Ending of the file beside OUT that keeps a vault session's id."""
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """What is done to texts.
@@ -83,9 +87,11 @@ class _Places:
     part: Path = field(init=False)
     receipt: Path = field(init=False)
     quarantine: Path = field(init=False)
+    session: Path = field(init=False)
 
     def __post_init__(self) -> None:
-        for name, ending in (("part", ".part"), ("receipt", ".scrub.json"), ("quarantine", ".quarantine.jsonl")):
+        endings = {"part": ".part", "receipt": ".scrub.json", "quarantine": ".quarantine.jsonl", "session": SESSION}
+        for name, ending in endings.items():
             object.__setattr__(self, name, self.out.with_name(self.out.name + ending))
 
 
@@ -119,8 +125,8 @@ def run(
     """
     began = time.perf_counter()
     places = _Places(out)
+    check_apart(source, out)
     files, left_out = _files(source, out)
-    _check_apart(source, out)
     rows = [open_rows(path, columns) for path, _ in files]
     with _alone(places):
         jobs = [
@@ -140,8 +146,6 @@ def run(
 
 def _files(source: Path, out: Path) -> tuple[list[tuple[Path, Path]], int]:
     """(input, name under OUT) of each file, in the order of names, and how many files are of other formats."""
-    if not source.exists():
-        raise DataError(f"{source}: no such file or folder")
     if source.is_file():
         target_format(out)
         return [(source, Path(out.name))], 0
@@ -153,12 +157,25 @@ def _files(source: Path, out: Path) -> tuple[list[tuple[Path, Path]], int]:
     return files, len(seen) - len(files)
 
 
-def _check_apart(source: Path, out: Path) -> None:
+def check_apart(source: Path, out: Path) -> None:
+    """Make sure that nothing which a run writes or removes is its input.
+
+    Raises:
+        DataError: there is no input; OUT, or what stands beside it, is the input or lies within it, or
+            the other way round.
+    """
+    if not source.exists():
+        raise DataError(f"{source}: no such file or folder")
     here, there = source.resolve(), out.resolve()
     if here == there or (out.exists() and source.samefile(out)):
         raise DataError(f"{out}: OUT is IN itself: name another place; nothing is ever written over the input")
     if there.is_relative_to(here) or here.is_relative_to(there):
         raise DataError(f"{out}: OUT and IN lie within each other: name a place outside of {source}")
+    places = _Places(out)
+    for beside in (places.part, places.receipt, places.quarantine, places.session):
+        there = beside.resolve()
+        if there.is_relative_to(here) or here.is_relative_to(there):
+            raise DataError(f"{out}: a run keeps its own files at {beside}, where IN is: name another OUT")
     if out.exists() and out.is_dir() != source.is_dir():
         kinds = ("a folder", "a file") if out.is_dir() else ("a file", "a folder")
         raise DataError(f"{out}: OUT is {kinds[0]}, IN is {kinds[1]}: expected two of a kind")

@@ -168,7 +168,9 @@ class CsvRows:
             if after != before:
                 start, end = record.fields[column]
                 yield record.raw[place:start]
-                yield _spelt(after, self.separator, quoted=record.raw[start : start + 1] == b'"')
+                # Without quotes an only field that is empty would be a blank line, which is no row.
+                quoted = record.raw[start : start + 1] == b'"' or (not after and len(self.names) == 1)
+                yield _spelt(after, self.separator, quoted=quoted)
                 place = end
         yield record.raw[place:]
 

@@ -87,7 +87,7 @@ def _tables(rows: RowFile, payloads: Payloads) -> tuple[pa.Schema, Tables]:
         return schema, lambda: map(table, payloads())
     # JSON: each shard shows some types; a second reading puts all values into the types that fit every shard.
     found = [_json_table(payload, None).schema for payload in payloads()]
-    merged: pa.Schema = pa.unify_schemas(found, promote_options="permissive")
+    merged: pa.Schema = pa.unify_schemas(found, promote_options="permissive") if found else pa.schema([])
     return merged, lambda: (_json_table(payload, merged) for payload in payloads())
 
 
@@ -141,7 +141,10 @@ def _write_csv(target: Path, schema: pa.Schema, tables: Tables, *, separator: st
     options = pa.csv.WriteOptions(delimiter=separator)
     with pa.csv.CSVWriter(target, plain, write_options=options) as writer:
         for table in tables():
-            writer.write_table(table.cast(plain))
+            columns = table.cast(plain).columns
+            if len(columns) == 1:  # a null alone would be a blank line, which is no row
+                columns = [columns[0].fill_null("")]
+            writer.write_table(pa.table(columns, schema=plain))
 
 
 def _write_tsv(target: Path, schema: pa.Schema, tables: Tables) -> None:

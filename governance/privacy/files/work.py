@@ -45,7 +45,7 @@ def hiding(session: Session) -> Work:
         # The session counts as a whole: what it hid in all of these texts goes with the first.
         return [(text.text, {} if row else new) for row, text in enumerate(hidden)]
 
-    return Work({"session": session.id, **_made_by()}, lambda: partial(rewrite_arrow, rewrite=hide))
+    return Work({"session": session.id, **_ruled_by(session)}, lambda: partial(rewrite_arrow, rewrite=hide))
 
 
 def restoring(session: Session) -> Work:
@@ -54,7 +54,11 @@ def restoring(session: Session) -> Work:
     def restore(texts: Sequence[str]) -> list[tuple[str, Mapping[str, int]]]:
         return [(session.restore(text), {}) for text in texts]
 
-    return Work({"restore": session.id, **_made_by()}, lambda: partial(rewrite_arrow, rewrite=restore))
+    return Work({"restore": session.id, **_ruled_by(session)}, lambda: partial(rewrite_arrow, rewrite=restore))
+
+
+def _ruled_by(session: Session) -> Mapping[str, object]:
+    return {"policy": session.policy.fingerprint(), **_made_by()}
 
 
 def _made_by() -> Mapping[str, object]:

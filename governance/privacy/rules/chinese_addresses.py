@@ -92,8 +92,11 @@ class ChineseAddresses:
             return
         with_region, without = _patterns()
         taken = [match.span() for match in with_region.finditer(signs.text)]
+        regions, following = [*taken, (len(signs.text), len(signs.text))], 0
         for match in without.finditer(signs.text):
-            if not any(match.start() < end and start < match.end() for start, end in taken):
+            while regions[following][1] <= match.start() < len(signs.text):
+                following += 1
+            if match.end() <= regions[following][0]:
                 verb = _VERB.match(match[0])
                 taken.append((match.start() + (verb.end() if verb else 0), match.end()))
         for start, end in taken:

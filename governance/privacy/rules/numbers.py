@@ -22,8 +22,8 @@ RULES: tuple[Rule, ...] = (
         entity="CREDIT_CARD",
         # Looked at from every group of digits: "123 4111 1111 1111 1111" begins with a group that is none of it.
         pattern=re.compile(
-            rf"{EDGE}(?=(?P<value>(?:\d{{4}}(?:[ .-]{{1,2}}\d{{4}}){{2,3}}(?:[ .-]{{1,2}}\d{{1,4}})?"
-            rf"|\d{{4}}[ .-]{{1,2}}\d{{6}}[ .-]{{1,2}}\d{{4,5}}"
+            rf"{EDGE}(?=(?P<value>(?:\d{{4}}(?:[\s._/-]{{1,2}}\d{{4}}){{2,3}}(?:[\s._/-]{{1,2}}\d{{1,4}})?"
+            rf"|\d{{4}}[\s._/-]{{1,2}}\d{{6}}[\s._/-]{{1,2}}\d{{4,5}}"
             rf"|\d{{3,8}}[ -]\d{{3,13}}(?:[ -]\d{{3,8}}){{0,3}}|\d{{12,19}}){END}))"
         ),
         needs=lambda signs: signs.digits > 11,

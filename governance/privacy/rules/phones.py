@@ -22,6 +22,8 @@ _SHOPS = re.compile(
     r"(?:\+?1[-. ]?)?\(?8(?:00|33|44|55|66|77|88)\)?[-. ]|(?:\+44 ?|0)(?:800|808|84[345]|87[0-3]|3\d\d)"
     r"|[48]00[- ]?\d{3}[- ]?\d{4}$"
 )
+_APART = "(?:(?<![A-Z])|(?<=TEL)|(?<=PHONE)|(?<=MOB)|(?<=[VW]X))"
+"""Capitals before a number make it a shop's, unless they say what it is."""
 _DATE = re.compile(r"(?:19|20)\d\d[-./]\d{1,2}[-./]\d{1,2}")
 
 
@@ -92,7 +94,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         entity="PHONE_NUMBER",
         region="CN",
-        pattern=re.compile(rf"(?<![0-9.A-Z])(?:(?:\+|00)?86[- ]?)?1[3-9]\d[- ]?\d{{3}}[- ]?\d{{5}}{END}"),
+        pattern=re.compile(rf"(?<![0-9.]){_APART}(?:(?:\+|00)?86[- ]?)?1[3-9]\d[- ]?\d{{3}}[- ]?\d{{5}}{END}"),
         needs=lambda signs: signs.digits > 10,
         score=0.6,
         context=_CONTEXT,

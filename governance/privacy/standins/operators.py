@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import re
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from governance.errors import ConfigError, ScrubError
@@ -118,9 +118,7 @@ class Operators:
         same token, and with another only if 96 bits of HMAC-SHA256 collide: for 2**32 values, a chance of 2**-33.
         A token shows the length of its value, and equal tokens that two values are equal; nothing else.
         """
-        data = value.encode("utf-8", "surrogatepass")
-        parts = [data[start : start + LONGEST] for start in range(0, len(data), LONGEST)]
-        return "".join(f"[{entity}~{_spelt(self._sealed(entity, part))}]" for part in parts)
+        return "".join(f"[{entity}~{_spelt(self._sealed(entity, part))}]" for part in _parts(value))
 
     def _sealed(self, entity: str, data: bytes) -> bytes:
         cipher = self._subkey("encrypt")
@@ -138,12 +136,32 @@ class Operators:
                 f"character {match.start()}: expected a {entity} token of this key and tenant "
                 f"(identity {self._identity}), found another's or an altered one; use the key that it was made with"
             )
-        return opened.decode("utf-8", "surrogatepass")
+        # Raised outside of `except`: the codec's exception holds the value, also where it is only a context.
+        try:
+            return opened.decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError:
+            pass
+        raise ScrubError(
+            f"character {match.start()}: expected a {entity} token of a text in UTF-8, found one of other bytes; "
+            "encrypt the value again"
+        )
 
     def _subkey(self, purpose: str) -> bytes:
         if self._subkeys is None:
             raise ScrubError(f"'{purpose}' needs a key, found none; set the variable that the policy's key_env names")
         return self._subkeys[purpose]
+
+
+def _parts(value: str) -> Iterator[bytes]:
+    """A value in at most `LONGEST` bytes at a time, none cut within a character."""
+    data = value.encode("utf-8", "surrogatepass")
+    start = 0
+    while start < len(data):
+        end = start + LONGEST
+        while end < len(data) and data[end] & 0xC0 == 0x80:
+            end -= 1
+        yield data[start:end]
+        start = end
 
 
 def _message(entity: str, value: str) -> bytes:

@@ -16,13 +16,17 @@ Escape = Callable[[str], str]
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[_\-.:\[\]]+")
 
 
+_TELLING = 64
+"""Characters of a name that are kept as context: a page of it before each of a thousand values would never end."""
+
+
 def words(*names: str) -> str:
-    """Keys, attributes and the like as a left context in words; "" where there are none.
+    """Keys, attributes and the like as a left context in words, the end of each if it is long; "" where there are none.
 
     >>> words("customer", "phoneNumber"), words("")
     ('customer phone Number: ', '')
     """
-    spoken = " ".join(plain for name in names if (plain := _HUMP.sub(" ", name).strip()))
+    spoken = " ".join(plain for name in names if (plain := _HUMP.sub(" ", name[-_TELLING:]).strip()))
     return f"{spoken}: " if spoken else ""
 
 

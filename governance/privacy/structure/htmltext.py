@@ -1,4 +1,4 @@
-"""HTML: text, attribute values and comments are its leaves; tags and the names of attributes stay.
+"""HTML: text, attribute values and comments are its leaves; tags and the usual names of attributes stay.
 
 The standard parser takes minutes for 80 KB of unclosed tags, and has no positions of attributes: this is a scan of
 one pass. What is no proper tag is text, so nothing escapes reading.
@@ -9,15 +9,15 @@ from __future__ import annotations
 import html
 import re
 from dataclasses import dataclass
+from itertools import groupby
 
 from governance.privacy.structure.disguise import is_inline
+from governance.privacy.structure.elements import is_element, is_plain_attribute
 from governance.privacy.structure.flow import Flow, Flows, words
 
-_TAG = re.compile(r"</?(?![A-Za-z0-9:-]*[0-9]{5})([A-Za-z][A-Za-z0-9:-]{0,60})(?=[\s/>])")
+_TAG = re.compile(r"</?([A-Za-z][A-Za-z0-9:-]{0,60})(?=[\s/>])")
 _ATTRIBUTE = re.compile(r"""[\s/]*([^\s/>=<"']+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s<>"'=`]+)|(?=[\s>])))?""")
 _CLOSE = re.compile(r"[\s/]*(>)?")
-_PLAIN_NAME = re.compile(r"(?!.*[0-9]{5})[A-Za-z_:@#*(\[.v][A-Za-z0-9_:.()\[\]-]*")
-"""A name of an attribute as pages have them; anything else in a tag is read."""
 _RAW = {name: re.compile(f"</{name}(?=[\\s/>])", re.IGNORECASE) for name in ("script", "style", "textarea", "title")}
 """Tags whose content holds no tags."""
 _NAMED_BY = ("name", "property", "itemprop", "placeholder", "aria-label", "id")
@@ -71,7 +71,7 @@ class _Scan:
             if raw.startswith(opening, mark):
                 return self._enclosed(mark + len(opening), closing)
         tag = _TAG.match(raw, mark, self._end)
-        if not tag:
+        if not tag or not is_element(tag[1]):
             self._body.copy(mark, mark + 1)
             return mark + 1
         attributes, end, closed = _attributes(raw, tag.end(), self._end)
@@ -80,7 +80,8 @@ class _Scan:
             self._body.entities(mark, end)
             return end
         self._gap(tag[1], mark)
-        self._read(attributes)
+        self._names(attributes, tag[1])
+        self._values(attributes)
         if raw[mark + 1] != "/" and (ending := _RAW.get(tag[1].lower())):
             return self._content(tag[1].lower(), ending, end)
         return end
@@ -109,14 +110,21 @@ class _Scan:
             self._body.entities(start, end)
         return end
 
-    def _read(self, attributes: list[_Attribute]) -> None:
+    def _names(self, attributes: list[_Attribute], tag: str) -> None:
+        """Reads what is no usual name. Words without values may be a sentence, and are one leaf."""
+        for valued, group in groupby(attributes, lambda attribute: attribute.low < attribute.high):
+            run = list(group)
+            for words_of in [[attribute] for attribute in run] if valued else [run]:
+                if not all(is_plain_attribute(attribute.name, valued=valued) for attribute in words_of):
+                    # `<Mark Smith>` is no marked text.
+                    flow = Flow(self._raw, _as_name, context="" if valued else f"{tag} ")
+                    flow.copy(words_of[0].start, words_of[-1].start + len(words_of[-1].name))
+                    self._others.append(flow)
+
+    def _values(self, attributes: list[_Attribute]) -> None:
         named = {attribute.name.lower(): self._raw[attribute.low : attribute.high] for attribute in attributes}
         label = next((named[name] for name in _NAMED_BY if named.get(name)), "")
         for attribute in attributes:
-            if not _PLAIN_NAME.fullmatch(attribute.name):
-                flow = Flow(self._raw, _as_name)
-                flow.copy(attribute.start, attribute.start + len(attribute.name))
-                self._others.append(flow)
             if attribute.low < attribute.high:
                 context = words(_speaks_for(attribute.name.lower(), label))
                 flow = Flow(self._raw, _in_value, context=context, wrap='"' if attribute.bare else "")

@@ -1,7 +1,7 @@
 """Markdown: text, code, link targets and titles, table cells and HTML are its leaves; the markers stay.
 
 The parser says which lines are what. Within lines, markers are read past; whatever is not a marker is text. No
-marker holds a letter or digit but the names of HTML tags and attributes, so nothing escapes reading.
+marker holds a letter or digit but the known names of HTML tags and attributes, so nothing escapes reading.
 """
 
 from __future__ import annotations
@@ -130,6 +130,11 @@ class _Reader:
         self._rows: set[int] = set()
         self._html: dict[int, int] = {}  # first line -> the line after the last
         self._soft: set[int] = set()  # lines that the next one goes on with
+        # Where runs of backticks start, by length: to look for each one's closing would take n**1.5 steps.
+        self._runs: dict[int, list[int]] = {}
+        for run in re.finditer("`+", raw):
+            self._runs.setdefault(len(run[0]), []).append(run.start())
+        self._cell = 0  # where the last cell that was looked at ends
 
     def read(self) -> None:
         """Fill `flows`."""
@@ -182,14 +187,13 @@ class _Reader:
             self._inline(start, end, row=number in self._rows)
 
     def _inline(self, start: int, end: int, *, row: bool) -> None:
-        unclosed: set[int] = set()
         position = start
         while match := _MARKER.search(self._raw, position, end):
             self._text.copy(position, match.start())
-            position = self._marker(match, end, row=row, unclosed=unclosed)
+            position = self._marker(match, end, row=row)
         self._text.copy(position, end)
 
-    def _marker(self, match: re.Match[str], limit: int, *, row: bool, unclosed: set[int]) -> int:
+    def _marker(self, match: re.Match[str], limit: int, *, row: bool) -> int:
         """Reads what a marker stands for; returns where to go on."""
         start, end = match.span()
         if match["escape"]:
@@ -197,7 +201,7 @@ class _Reader:
         elif match["entity"]:
             self._text.entities(start, end)
         elif match["ticks"]:
-            return self._ticks(start, end, limit, row=row, unclosed=unclosed)
+            return self._ticks(start, end, self._cell_end(end, limit) if row else limit)
         elif match["tag"]:
             leaves = tag_flows(self._raw, start, end)
             if leaves is None:
@@ -220,21 +224,23 @@ class _Reader:
             self._link(match)
         return end
 
-    def _ticks(self, start: int, end: int, limit: int, *, row: bool, unclosed: set[int]) -> int:
-        length = end - start
-        bar = self._raw.find("|", end, limit) if row else -1
-        closing = None
-        if length not in unclosed:
-            pattern = re.compile(f"(?<!`)`{{{length}}}(?!`)")
-            closing = pattern.search(self._raw, end, limit if bar < 0 else bar)
-        if closing is None:
-            unclosed.add(length)
+    def _cell_end(self, position: int, limit: int) -> int:
+        if self._cell < position:
+            bar = self._raw.find("|", position, limit)
+            self._cell = limit if bar < 0 else bar
+        return self._cell
+
+    def _ticks(self, start: int, end: int, limit: int) -> int:
+        runs = self._runs.get(end - start, [])
+        place = bisect.bisect_left(runs, end)
+        if place == len(runs) or runs[place] >= limit:
             self._text.copy(start, end)
             return end
-        self._text.marks += [(start, end), closing.span()]
-        self._text.code_spans.append((end, closing.start()))
-        self._text.copy(end, closing.start())
-        return closing.end()
+        closing = runs[place], runs[place] + end - start
+        self._text.marks += [(start, end), closing]
+        self._text.code_spans.append((end, closing[0]))
+        self._text.copy(end, closing[0])
+        return closing[1]
 
     def _link(self, match: re.Match[str]) -> None:
         for name, escape in (

@@ -20,6 +20,7 @@ from governance.errors import ConfigError, ScrubError
 from governance.privacy.keys import Key
 from governance.privacy.normalise import repair
 from governance.privacy.overlaps import CHECKSUM, LITERAL, MODEL, Find, Span, redact, resolve
+from governance.privacy.policy import ScrubPolicy
 from governance.privacy.scrubber import ROUNDS, Scrubber, require_strings
 from governance.privacy.vault.streaming import Restorer
 from governance.privacy.vault.tokens import Spelling, numbers, spellings
@@ -34,6 +35,8 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 class Vault:
     """Sessions of one tenant: in memory, or encrypted in a folder that processes may share. Threads may share it too.
+
+    What has expired is deleted whenever a vault opens on a folder, and whenever one in memory begins a session.
 
     Args:
         scrubber: finds what to hide (direction "prompt") and what a model made up ("output").
@@ -61,6 +64,8 @@ class Vault:
         self._scrubber, self._ttl, self._clock = scrubber, ttl, clock
         self._sessions: dict[str, Session] = {}  # those without a file
         self._lock = threading.Lock()
+        if self._folder is not None:
+            self.sweep()
 
     def session(self) -> Session:
         """A new session, with a random id."""
@@ -127,6 +132,11 @@ class Session:
         self._lock = threading.RLock()
 
     @property
+    def policy(self) -> ScrubPolicy:
+        """What is looked for."""
+        return self._scrubber.policy
+
+    @property
     def counts(self) -> Mapping[str, int]:
         """Entity -> pieces hidden so far; "LITERAL": pieces that read like tokens and are nobody's data."""
         with self._current() as state:
@@ -146,7 +156,7 @@ class Session:
 
         Raises:
             ScrubError: an item is not a string (named by position), a recogniser failed, a text never settles, the
-                session is full, closed or has expired.
+                session is full, closed or has expired. The session is then as it was before.
         """
         require_strings(texts)
         clean = [repair(text) for text in texts]
@@ -177,17 +187,20 @@ class Session:
 
     @contextlib.contextmanager
     def _current(self, *, change: bool = False) -> Iterator[State]:
-        """What the session knows now, whoever wrote it; with `change`, kept afterwards."""
+        """What the session knows now, whoever wrote it; with `change`, kept afterwards, and dropped on an error."""
         with self._lock:
             self.check()
             if self._folder is None:
-                yield self._state
+                state = self._state.copy() if change else self._state
+                yield state
+                self._state = state
                 return
             with self._folder.locked(self.id) if change else contextlib.nullcontext():
-                _, self._state = self._folder.read(self.id)
-                yield self._state
+                _, state = self._folder.read(self.id)
+                yield state
                 if change:
-                    self._folder.write(self.id, self.expires, self._state)
+                    self._folder.write(self.id, self.expires, state)
+                self._state = state
 
     def _value(self, spelling: Spelling) -> str | None:
         with self._lock:

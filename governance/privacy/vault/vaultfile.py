@@ -43,9 +43,21 @@ class State:
     def __post_init__(self) -> None:
         self._numbers = {same_value(entity, value): number for number, (entity, value) in self.values.items()}
 
+    def copy(self) -> State:
+        """A state to change, and to drop where that fails."""
+        copied = State(counts=self.counts.copy(), seen=self.seen.copy())
+        copied.values, copied._numbers = self.values.copy(), self._numbers.copy()
+        return copied
+
     def reserve(self, text: str) -> None:
-        """Issue no number that stands in this text, so that none of its own numbers is ever taken for a token's."""
+        """Issue no number that stands in this text, so that none of its own numbers is ever taken for a token's.
+
+        Raises:
+            ScrubError: the session holds no more numbers.
+        """
         self.seen.update(number for _, _, number in numbers(text))
+        if len(self.seen) > MOST:
+            raise _full()
 
     def token(self, entity: str, value: str) -> str:
         """The token of a value, issued on first sight.
@@ -56,9 +68,7 @@ class State:
         same = same_value(entity, value)
         if same not in self._numbers:
             if len(self.seen) >= MOST:
-                raise ScrubError(
-                    f"session: its texts hold {MOST} values and numbers, no more fit; begin another session"
-                )
+                raise _full()
             number = draw(self.seen)
             self.seen.add(number)
             self._numbers[same] = number
@@ -72,6 +82,13 @@ class State:
         """Drop all values."""
         for part in (self.values, self.seen, self._numbers):
             part.clear()
+
+
+def _full() -> ScrubError:
+    return ScrubError(
+        f"session: its texts hold more than {MOST} values and numbers, no more fit; "
+        "send fewer at once, or begin another session"
+    )
 
 
 class Folder:
