@@ -242,8 +242,8 @@ def test_names_that_are_elements_too_and_usual_words_in_tags() -> None:
         seen.extend(leaves)
         return [[] for _ in leaves]
 
-    page = "<Mark Smith><input checked DISABLED data-x aria-label=y><svg viewBox=z><clipPath/></svg><Mary-Jane Watson>"
-    rewrite([page], "html", none, labels)
+    page = "<Mark Smith><input checked DISABLED data-x alt='' aria-label=y><svg stroke-width=z><clipPath/></svg>"
+    rewrite([f"{page}<Mary-Jane Watson>"], "html", none, labels)
     assert [leaf.strip() for leaf in seen] == ["<Mary-Jane Watson>", "Mark Smith", "aria label: y", "z"]
 
 
@@ -449,8 +449,6 @@ LONG_NAME = "姓名" * 5_000
         ("json", json.dumps({LONG_NAME: {LONG_NAME: ["x"] * 2_000}})),
         ("html", f"<input name={LONG_NAME}{' value=a' * 2_000}>"),
         ("html", f"<i data-{LONG_NAME}=1>" + f"<input aria-label='{LONG_NAME}'{' content=a' * 2_000}>"),
-        ("url", f"/?{LONG_NAME}={LONG_NAME}&{'a=1&' * 2_000}"),
-        ("url", f"/{LONG_NAME}/{LONG_NAME}{'/a' * 2_000}"),
     ],
 )
 def test_long_names_are_not_repeated_before_every_value(kind: Kind, value: str) -> None:

@@ -40,7 +40,12 @@ _FLAGS = frozenset(
     "playsinline readonly required reversed selected".split()
 )
 """Attributes that stand without a value."""
-_PLAIN = re.compile(r"(?!(?:[^0-9]*[0-9]){5})(?:[A-Za-z]+|(?:data|aria)-[A-Za-z0-9_.:-]+)")
+_PREFIXES = (
+    "accept|alignment|aria|baseline|clip|color|data|dominant|fill|flood|font|http|hx|image|letter|lighting|marker|ng|"
+    "paint|pointer|shape|stop|stroke|text|v|vector|word|writing|x"
+)
+"""What attributes with a hyphen start with, in HTML, SVG and templates; other pairs of words may be a name."""
+_PLAIN = re.compile(rf"(?!(?:[^0-9]*[0-9]){{5}})(?:[A-Za-z]+|(?:{_PREFIXES})-[A-Za-z0-9_.:-]+)")
 
 
 def is_element(name: str) -> bool:

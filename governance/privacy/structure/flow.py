@@ -14,8 +14,6 @@ Escape = Callable[[str], str]
 """How a stand-in is spelt where a flow stands."""
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[_\-.:\[\]]+")
-
-
 _TELLING = 64
 """Characters of a name that are kept as context: a page of it before each of a thousand values would never end."""
 

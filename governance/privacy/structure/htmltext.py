@@ -32,6 +32,16 @@ class _Attribute:
     high: int
     bare: bool
 
+    @property
+    def end(self) -> int:
+        """Where the name ends."""
+        return self.start + len(self.name)
+
+    @property
+    def valued(self) -> bool:
+        """Whether it has a value, be it an empty one."""
+        return self.low > self.end
+
 
 def parse_html(raw: str) -> Flows:
     """The leaves of an HTML text: one for all its text, one for each attribute value, comment and script.
@@ -112,13 +122,13 @@ class _Scan:
 
     def _names(self, attributes: list[_Attribute], tag: str) -> None:
         """Reads what is no usual name. Words without values may be a sentence, and are one leaf."""
-        for valued, group in groupby(attributes, lambda attribute: attribute.low < attribute.high):
+        for valued, group in groupby(attributes, lambda attribute: attribute.valued):
             run = list(group)
-            for words_of in [[attribute] for attribute in run] if valued else [run]:
-                if not all(is_plain_attribute(attribute.name, valued=valued) for attribute in words_of):
+            for names in [[attribute] for attribute in run] if valued else [run]:
+                if not all(is_plain_attribute(attribute.name, valued=valued) for attribute in names):
                     # `<Mark Smith>` is no marked text.
                     flow = Flow(self._raw, _as_name, context="" if valued else f"{tag} ")
-                    flow.copy(words_of[0].start, words_of[-1].start + len(words_of[-1].name))
+                    flow.copy(names[0].start, names[-1].end)
                     self._others.append(flow)
 
     def _values(self, attributes: list[_Attribute]) -> None:
