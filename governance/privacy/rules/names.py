@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from governance.privacy.overlaps import Find
-from governance.privacy.rules.lexicon import Lists, Word, lists, openings, tokens, words
+from governance.privacy.rules.lexicon import INTRODUCING, Lists, Word, lists, openings, words
 from governance.privacy.rules.signs import Signs
 from governance.privacy.rules.weighing import LIKELY, judged
 
@@ -65,9 +65,7 @@ _NEAR = _before(
     r"with|by|from|for|to|and|via|please|contact|reach|called|best|xx|x|love|team|ty|man|woman|courier|that's|here is"
     r"|say hi to|till|store|counter|desk|shop|same|was|is"
 )
-_TRIGGERS = frozenset("name names surname mr mrs ms miss mx dr prof professor mister called".split())
-_WRITTEN = _TRIGGERS | {word.title() for word in _TRIGGERS} | {word.upper() for word in _TRIGGERS}
-_TRIGGERED = re.compile(rf"(?<![A-Za-z])(?:{'|'.join(sorted(_TRIGGERS))})(?![A-Za-z])", re.IGNORECASE)
+_TRIGGERED = re.compile(rf"(?<![A-Za-z])(?:{'|'.join(sorted(INTRODUCING))})(?![A-Za-z])", re.IGNORECASE)
 _SAID = re.compile(
     r"\s(?:said|says|told|replied|promised|helped|emailed|confirmed|answered|signed)(?![A-Za-z])", re.IGNORECASE
 )
@@ -89,11 +87,11 @@ class Names:
     def finds(self, signs: Signs) -> Iterator[Find]:
         """All finds in a folded text."""
         text = signs.text
-        present = tokens(text)
-        for word in openings(text, present):
+        opening, introduced = openings(text)
+        for word in opening:
             yield from _judged(text, _introduced(text, word))
             yield from _judged(text, _pair(text, word))
-        if present.isdisjoint(_WRITTEN):
+        if not introduced:
             return
         for trigger in _TRIGGERED.finditer(text):
             # After "Mrs." or "my name is" even an ordinary word is a name.
