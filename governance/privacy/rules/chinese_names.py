@@ -135,5 +135,9 @@ def weighed(text: str, start: int, end: int) -> Find | None:
         end += 1
     latin = value.isascii()  # one word of Latin letters among Han: a name only if a list has it
     too_short = len(value) < 2 and not re.match(_TITLE, text[end : end + 2]) and not text[:start].endswith("姓")
-    unlikely = branded(text, start, end) or _WORDS.fullmatch(value) or (latin and not known(value)) or too_short
+    # A Chinese name begins with a family name, or is one that people call each other by: 小李, 阿梅.
+    stranger = not latin and not re.match(rf"{_SURNAME}|[小老阿]", value) and not re.match(_TITLE, text[end : end + 2])
+    unlikely = (
+        stranger or branded(text, start, end) or _WORDS.fullmatch(value) or (latin and not known(value)) or too_short
+    )
     return None if unlikely else Find("PERSON", start, end, CERTAIN, MODEL)

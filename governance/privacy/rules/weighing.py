@@ -10,6 +10,7 @@ from governance.privacy.overlaps import MODEL, Find
 from governance.privacy.rules.lexicon import Lists, Word, words
 from governance.privacy.rules.vocabulary import word_list
 
+_QUOTES = tuple("'\"“”‘’«»")
 _FAR = 12
 """Characters before a find in which a brand's name may begin: "Aunt Bessie's"."""
 _SENTENCE = re.compile(r"[.!?]\s")
@@ -44,6 +45,8 @@ def judged(text: str, start: int, end: int, score: float) -> Find | None:
         for brand in _brands().finditer(text, max(0, start - _FAR), end)
     ):
         return None
+    if text[start - 1 : start] in _QUOTES and text[end : end + 1] in _QUOTES and start:
+        return None  # a style or a title
     styled = _products().match(text, end) and text[end : end + 2].lower() not in ("'s", "’s")
     if styled and (_BEFORE_STYLE.search(text, max(0, start - 16), start) or " " not in text[start:end]):
         return None
