@@ -15,7 +15,6 @@ UK_HOUSES = {
     "final": ("The Coach House", "Bluebell Cottage", "Quayside Court", "Orchard Lea", "Pump House"),
 }
 SHANGHAI = "上海市"
-MUNICIPALITIES = ("北京市", SHANGHAI, "天津市", "重庆市")
 
 
 def american(rng: Random, corpus: str) -> str:

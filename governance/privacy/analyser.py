@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from governance.privacy.overlaps import Find
 from governance.privacy.policy import ScrubPolicy
 from governance.privacy.quiet import light_import, silence
+from governance.privacy.rules import all_finds
 from governance.privacy.rules.signs import Signs
 
 REMEMBERED = 10_000
@@ -66,10 +67,7 @@ class Analyser:
 
     def _finds(self, text: str, names: Sequence[Find]) -> tuple[Find, ...]:
         signs = Signs(text)
-        finds = set(names)
-        for finder in self._finders:
-            if finder.needs(signs):
-                finds.update(finder.finds(signs))
+        finds = {*names, *all_finds(self._finders, signs)}
         return tuple(sorted(finds, key=lambda find: (find.start, find.end, find.entity, find.score, find.rank)))
 
     def _key(self, text: str) -> bytes:

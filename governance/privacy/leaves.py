@@ -37,11 +37,11 @@ class Rewritten:
     entities: tuple[str, ...]
 
 
-Find = Callable[[Sequence[str]], Sequence[Sequence[Span]]]
+FindAll = Callable[[Sequence[str]], Sequence[Sequence[Span]]]
 Replace = Callable[[Sequence[Found]], Sequence[str]]
 
 
-def rewrite(values: Sequence[str], kind: Kind, find: Find, replace: Replace) -> list[Rewritten]:
+def rewrite(values: Sequence[str], kind: Kind, find: FindAll, replace: Replace) -> list[Rewritten]:
     """Replace the personal data in structured values; one result each, in order.
 
     Leaves are read decoded, each with the key, attribute or parameter that names it as its left context. Stand-ins are

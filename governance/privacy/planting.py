@@ -137,7 +137,7 @@ class _Values:
             "EMAIL_ADDRESS": pick([faker.free_email, faker.company_email, faker.ascii_email]),
             "PHONE_NUMBER": self._phone,
             "CREDIT_CARD": self._card,
-            "IBAN_CODE": lambda: self._grouped(faker.iban(), 4),
+            "IBAN_CODE": lambda: self._grouped(faker.iban()),
             "CRYPTO": made.wallet,
             "IP_ADDRESS": lambda: faker.ipv4() if self._random.random() < 0.8 else faker.ipv6(),
             "MAC_ADDRESS": self._hardware,
@@ -182,12 +182,12 @@ class _Values:
             digits += next(check for check in DIGITS if luhn(digits + check))  # UnionPay, 19 digits
         else:
             digits = self._faker.credit_card_number()
-        return self._grouped(digits, 4) if len(digits) in (16, 19) else digits
+        return self._grouped(digits) if len(digits) in (16, 19) else digits
 
-    def _grouped(self, value: str, size: int) -> str:
+    def _grouped(self, value: str) -> str:
         if self._random.random() < 0.5:
             return value
-        return " ".join(value[start : start + size] for start in range(0, len(value), size))
+        return " ".join(value[start : start + 4] for start in range(0, len(value), 4))
 
     def _hardware(self) -> str:
         address: str = self._faker.mac_address()

@@ -17,7 +17,7 @@ from governance.privacy.models import NameModels, chunks
 from governance.privacy.overlaps import Find
 from governance.privacy.policy import REGIONS, ScrubPolicy
 from governance.privacy.quiet import light_import
-from governance.privacy.rules import RULES, Finder, phones
+from governance.privacy.rules import RULES, Finder, all_finds, phones
 from governance.privacy.rules.rule import BEFORE, ORDER_NUMBER
 from governance.privacy.rules.signs import Signs
 
@@ -54,8 +54,8 @@ class _Name:
 class RuleRecogniser(LocalRecognizer):  # type: ignore[misc]
     """All our rules for one entity, as one Presidio recogniser."""
 
-    def __init__(self, entity: str, rules: Sequence[Finder], language: Language) -> None:
-        self.rules = tuple(rules)
+    def __init__(self, entity: str, finders: Sequence[Finder], language: Language) -> None:
+        self._rules = tuple(finders)
         super().__init__(supported_entities=[entity], supported_language=language, name=f"{entity} rules")
 
     def load(self) -> None:
@@ -63,8 +63,7 @@ class RuleRecogniser(LocalRecognizer):  # type: ignore[misc]
 
     def analyze(self, text: str, entities: list[str], nlp_artifacts: NlpArtifacts | None = None) -> list[Any]:  # noqa: ARG002 - Presidio's signature
         """Presidio results for one folded text."""
-        signs = Signs(text)
-        return [result(self, find) for rule in self.rules for find in rule.finds(signs)]
+        return [result(self, find) for find in all_finds(self._rules, Signs(text))]
 
 
 class NameRecogniser(LocalRecognizer):  # type: ignore[misc]
@@ -116,8 +115,7 @@ class PhoneRecogniser(PhoneRecognizer):  # type: ignore[misc]
 
     def analyze(self, text: str, entities: list[str], nlp_artifacts: NlpArtifacts | None = None) -> list[Any]:  # noqa: ARG002 - Presidio's signature
         """Presidio results for one folded text."""
-        signs = Signs(text)
-        return [result(self, find) for find in self.finds(signs)] if self.needs(signs) else []
+        return [result(self, find) for find in all_finds([self], Signs(text))]
 
 
 class NoContext(ContextAwareEnhancer):  # type: ignore[misc]
@@ -215,7 +213,7 @@ def _recognisers(policy: ScrubPolicy, language: Language) -> list[Any]:
     by_entity: dict[str, list[Finder]] = {}
     for rule in _rules(policy):
         by_entity.setdefault(rule.entity, []).append(rule)
-    found: list[Any] = [RuleRecogniser(entity, rules, language) for entity, rules in by_entity.items()]
+    found: list[Any] = [RuleRecogniser(entity, chosen, language) for entity, chosen in by_entity.items()]
     if (phone := policy.entities.get("PHONE_NUMBER")) is not None:
         found.append(PhoneRecogniser(phone.regions or REGIONS, language))
     if any(policy.ner.values()):

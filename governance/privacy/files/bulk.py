@@ -14,7 +14,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,20 +79,14 @@ class Summary:
     reused: bool = False
 
 
-@dataclass(frozen=True, slots=True)
 class _Places:
     """OUT and what stands beside it."""
 
-    out: Path
-    part: Path = field(init=False)
-    receipt: Path = field(init=False)
-    quarantine: Path = field(init=False)
-    session: Path = field(init=False)
-
-    def __post_init__(self) -> None:
-        endings = {"part": ".part", "receipt": ".scrub.json", "quarantine": ".quarantine.jsonl", "session": SESSION}
-        for name, ending in endings.items():
-            object.__setattr__(self, name, self.out.with_name(self.out.name + ending))
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.part, self.receipt, self.quarantine, self.session = (
+            out.with_name(out.name + ending) for ending in (".part", ".scrub.json", ".quarantine.jsonl", SESSION)
+        )
 
 
 def run(

@@ -7,6 +7,7 @@ could pass a piece of a text off as another column.
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,13 +23,13 @@ from governance.privacy.files.rowfiles import (
     Bad,
     Format,
     Shard,
+    byte_order_mark,
     check_columns,
 )
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_BOM = b"\xef\xbb\xbf"
 _READ = 1 << 18
 
 
@@ -95,7 +96,7 @@ class CsvRows:
 
     def head(self) -> bytes:
         """The header as it is spelt, ended."""
-        mark = self._mark()
+        mark = byte_order_mark(self.path)
         return mark + self._header + (b"" if self._header.endswith((b"\n", b"\r")) else b"\n")
 
     def shards(self) -> Iterator[Shard]:
@@ -115,7 +116,7 @@ class CsvRows:
 
     def values(self, payload: bytes) -> Iterator[list[str]]:
         """The fields of each record of a shard that was rendered, without quotes."""
-        for record in _Reader(None, payload, self.separator):
+        for record in _Reader(io.BytesIO(payload), self.separator):
             yield [record.value(column) for column in range(len(record.fields))]
 
     @property
@@ -123,14 +124,10 @@ class CsvRows:
         """What stands between two fields."""
         return b"\t" if self.format == "tsv" else b","
 
-    def _mark(self) -> bytes:
-        with self.path.open("rb") as file:
-            return _BOM if file.read(len(_BOM)) == _BOM else b""
-
     def _records(self) -> Iterator[Record]:
         with self.path.open("rb") as file:
-            file.seek(len(self._mark()))
-            yield from _Reader(file, b"", self.separator)
+            file.seek(len(byte_order_mark(self.path)))
+            yield from _Reader(file, self.separator)
 
     def _take(self, now: _Rows, record: Record) -> None:
         now.size += len(record.raw)
@@ -185,11 +182,11 @@ def _spelt(value: str, separator: bytes, *, quoted: bool) -> bytes:
 class _Reader:
     """Splits bytes into records; holds one record and a block at a time."""
 
-    def __init__(self, file: BinaryIO | None, start: bytes, separator: bytes) -> None:
+    def __init__(self, file: BinaryIO, separator: bytes) -> None:
         self._file = file
         self._separator = separator
-        self._buffer = start
-        self._ended = file is None
+        self._buffer = b""
+        self._ended = False
         # Possessive, so that a hostile file can't make it try again: quotes, then what follows the closing one.
         self._field = re.compile(
             rb'(?:"[^"]*+(?:""[^"]*+)*+"(?!")([^%b\r\n]*+)|[^%b"\r\n][^%b\r\n]*+|)(%b|\r\n?+|\n|\Z)'
@@ -218,7 +215,7 @@ class _Reader:
 
     def _more(self) -> bool:
         """Read on, twice as much as is held, so that a long record is looked at a few times only."""
-        if self._ended or self._file is None:
+        if self._ended:
             return False
         block = self._file.read(max(_READ, len(self._buffer)))
         self._ended = not block
@@ -247,7 +244,7 @@ class _Reader:
     def _lost(self, place: int) -> Record:
         """A record without an end in reach: everything up to the file's end goes with it."""
         why = f"a quote opens that never closes, or the row is longer than {LIMIT_WORDS}; nothing after it is read"
-        while self._file is not None and self._file.read(_READ):
+        while self._file.read(_READ):
             pass
         self._ended = True
         return Record(place, self._buffer, (), why)

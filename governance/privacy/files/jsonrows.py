@@ -20,6 +20,7 @@ from governance.privacy.files.rowfiles import (
     Bad,
     Format,
     Shard,
+    byte_order_mark,
     check_columns,
 )
 from governance.privacy.normalise import repair
@@ -27,7 +28,6 @@ from governance.privacy.normalise import repair
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_BOM = b"\xef\xbb\xbf"
 _PROBED = 1_000  # lines in which a text column must show
 _SPACE = re.compile(r"[ \t\n\r]*")
 # Numbers are kept as they are spelt: their values don't matter, and 1e400 or a million digits have none in Python.
@@ -88,8 +88,7 @@ class JsonRows:
 
     def head(self) -> bytes:
         """A byte-order mark, if there is one."""
-        with self.path.open("rb") as file:
-            return _BOM if file.read(len(_BOM)) == _BOM else b""
+        return byte_order_mark(self.path)
 
     def shards(self) -> Iterator[Shard]:
         """All rows, shard by shard."""

@@ -24,6 +24,7 @@ SHARD_BYTES = 1 << 20
 """A shard ends at whichever comes first."""
 LIMIT = 16 << 20
 """Bytes of the longest line or row that is read; a longer one is dropped, and said to be."""
+_BOM = b"\xef\xbb\xbf"
 LIMIT_WORDS = f"{LIMIT >> 20} MiB"
 _ENDINGS: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv"}
 
@@ -107,6 +108,12 @@ def open_rows(path: Path, columns: Sequence[str]) -> RowFile:
             return ParquetRows(path, columns)
         case None:
             raise DataError(f"{path}: expected .jsonl, .ndjson, .csv, .tsv or .parquet")
+
+
+def byte_order_mark(path: Path) -> bytes:
+    """The byte-order mark that a text file begins with, or nothing."""
+    with path.open("rb") as file:
+        return _BOM if file.read(len(_BOM)) == _BOM else b""
 
 
 def check_columns(path: Path, columns: Sequence[str], names: Sequence[str]) -> None:

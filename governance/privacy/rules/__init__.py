@@ -6,7 +6,7 @@ are bounded and don't nest over the same characters, so time grows linearly with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from governance.privacy.overlaps import Find
@@ -26,10 +26,17 @@ class Finder(Protocol):
 
     @property
     def needs(self) -> Callable[[Signs], object]:
-        """Tells cheaply that a text holds nothing of it; `finds` asks too."""
+        """Tells cheaply that a text holds nothing of it."""
 
     def finds(self, signs: Signs) -> Iterator[Find]:
-        """All finds in a folded text."""
+        """All finds in a folded text that it needs."""
+
+
+def all_finds(finders: Iterable[Finder], signs: Signs) -> Iterator[Find]:
+    """All finds of finders in a folded text."""
+    for finder in finders:
+        if finder.needs(signs):
+            yield from finder.finds(signs)
 
 
 RULES: tuple[Finder, ...] = (

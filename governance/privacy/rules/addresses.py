@@ -142,8 +142,6 @@ class Addresses:
 
     def finds(self, signs: Signs) -> Iterator[Find]:
         """All finds in a folded text."""
-        if not self.needs(signs):
-            return
         text, reached = signs.text, 0
         for number in _STARTS.finditer(text):
             if number.start() < reached:

@@ -88,8 +88,6 @@ class ChineseAddresses:
 
     def finds(self, signs: Signs) -> Iterator[Find]:
         """All finds in a folded text."""
-        if not self.needs(signs):
-            return
         with_region, without = _patterns()
         taken = [match.span() for match in with_region.finditer(signs.text)]
         regions, following = [*taken, (len(signs.text), len(signs.text))], 0

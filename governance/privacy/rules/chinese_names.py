@@ -108,8 +108,6 @@ class ChineseNames:
 
     def finds(self, signs: Signs) -> Iterator[Find]:
         """All finds in a folded text."""
-        if not self.needs(signs):
-            return
         text = signs.text
         for pattern, groups in _PATTERNS:
             for match in pattern.finditer(text):

@@ -60,9 +60,7 @@ class Rule:
     region: str = ""
 
     def finds(self, signs: Signs) -> Iterator[Find]:
-        """All finds in a folded text, with scores above 0."""
-        if not self.needs(signs):
-            return
+        """All finds in a folded text that the rule needs, with scores above 0."""
         text = signs.text
         for match in self.pattern.finditer(text):
             start, end = match.span("value" if "value" in self.pattern.groupindex else 0)

@@ -14,7 +14,7 @@ from html.entities import html5
 Edit = tuple[int, int, str]
 """A stretch of a text, and what to read in its place."""
 
-ENTITY = re.compile(r"&(?:#(?:[0-9]{1,8}|[xX][0-9a-fA-F]{1,7});?|[A-Za-z][A-Za-z0-9]{1,31};)")
+REFERENCE = re.compile(r"&(?:#(?:[0-9]{1,8}|[xX][0-9a-fA-F]{1,7});?|[A-Za-z][A-Za-z0-9]{1,31};)")
 PERCENT = re.compile(
     "%[2-7][0-9a-fA-F]|%[cCdD][0-9a-fA-F]%[89abAB][0-9a-fA-F]"
     "|%[eE][0-9a-fA-F](?:%[89abAB][0-9a-fA-F]){2}|%[fF][0-4](?:%[89abAB][0-9a-fA-F]){3}"
@@ -23,10 +23,10 @@ PERCENT = re.compile(
 UNICODE_ESCAPE = re.compile(r"\\u[0-9a-fA-F]{4}")
 
 
-def entity(code: str) -> str | None:
+def referenced(code: str) -> str | None:
     """What an HTML entity stands for; None: it names nothing.
 
-    >>> entity("&#64;"), entity("&nbsp;"), entity("&nosuch;")
+    >>> referenced("&#64;"), referenced("&nbsp;"), referenced("&nosuch;")
     ('@', '\\xa0', None)
     """
     if code[1] != "#" and code[1:] not in html5:

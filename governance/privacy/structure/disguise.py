@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 
 from governance.privacy.structure.codes import (
-    ENTITY,
     PERCENT,
+    REFERENCE,
     UNICODE_ESCAPE,
     Edit,
     Folded,
     edits,
-    entity,
     percent,
+    referenced,
     unicode_escape,
 )
 
@@ -70,7 +70,7 @@ def decoded(reading: Folded) -> Folded | None:
     plain = reading
     for _ in range(LEVELS):
         for mark, pattern, decode in (
-            ("&", ENTITY, entity),
+            ("&", REFERENCE, referenced),
             ("%", PERCENT, percent),
             ("\\u", UNICODE_ESCAPE, unicode_escape),
         ):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from governance.privacy.structure.codes import ENTITY, Edit, edits, entity
+from governance.privacy.structure.codes import REFERENCE, Edit, edits, referenced
 
 Escape = Callable[[str], str]
 """How a stand-in is spelt where a flow stands."""
@@ -103,9 +103,9 @@ class Flow:
         """Add what a raw stretch stands for; with an empty stretch, a gap that only readers see."""
         self._add(plain, start, end, exact=False)
 
-    def entities(self, start: int, end: int) -> None:
+    def references(self, start: int, end: int) -> None:
         """Add a raw stretch in which HTML entities stand for characters."""
-        self.decoded(start, end, ENTITY, entity)
+        self.decoded(start, end, REFERENCE, referenced)
 
     def decoded(self, start: int, end: int, pattern: re.Pattern[str], decode: Callable[[str], str | None]) -> None:
         """Add a raw stretch in which a pattern stands for other characters."""

@@ -69,9 +69,9 @@ class _Scan:
     def flows(self, start: int) -> list[Flow]:
         raw, position = self._raw, start
         while (mark := raw.find("<", position, self._end)) >= 0:
-            self._body.entities(position, mark)
+            self._body.references(position, mark)
             position = self._markup(mark)
-        self._body.entities(position, self._end)
+        self._body.references(position, self._end)
         return [self._body, *self._others]
 
     def _markup(self, mark: int) -> int:
@@ -87,7 +87,7 @@ class _Scan:
         attributes, end, closed = _attributes(raw, tag.end(), self._end)
         if not closed:
             # All of it is text, what stands in quotes too: to look for tags in there again would take for ever.
-            self._body.entities(mark, end)
+            self._body.references(mark, end)
             return end
         self._gap(tag[1], mark)
         self._names(attributes, tag[1])
@@ -105,7 +105,7 @@ class _Scan:
         if end < 0:
             end, closing = self._end, ""
         flow = Flow(self._raw, _in_comment)
-        flow.entities(start, end)
+        flow.references(start, end)
         self._others.append(flow)
         return end + len(closing)
 
@@ -117,7 +117,7 @@ class _Scan:
             flow.copy(start, end)
             self._others.append(flow)
         else:
-            self._body.entities(start, end)
+            self._body.references(start, end)
         return end
 
     def _names(self, attributes: list[_Attribute], tag: str) -> None:
@@ -138,7 +138,7 @@ class _Scan:
             if attribute.low < attribute.high:
                 context = words(_speaks_for(attribute.name.lower(), label))
                 flow = Flow(self._raw, _in_value, context=context, wrap='"' if attribute.bare else "")
-                flow.entities(attribute.low, attribute.high)
+                flow.references(attribute.low, attribute.high)
                 self._others.append(flow)
 
 

@@ -11,7 +11,6 @@ import re
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from governance.privacy.normalise import repair
 from governance.privacy.structure.codes import Edit
@@ -23,16 +22,13 @@ _NAME = re.compile(r"true|false|null|NaN|-?Infinity")
 
 _string = json.JSONDecoder().raw_decode
 
-_Sort = Literal["key", "string", "number"]
-
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Token:
-    sort: _Sort
     start: int  # in the raw text, quotes included
     end: int
     leaf: Leaf
-    owner: int  # which object a key belongs to
+    owner: int  # which object it is a key of; 0: it is a value
 
 
 @dataclass(slots=True, repr=False)
@@ -63,7 +59,7 @@ class JsonLayout:
     def written(self, changes: Sequence[Sequence[Edit]]) -> str:
         """See `Layout`. A number that changes becomes a string; two different keys never become the same."""
         new = {place: applied(self.tokens[place].leaf.text, edited) for place, edited in enumerate(changes) if edited}
-        if any(self.tokens[place].sort == "key" for place in new):
+        if any(self.tokens[place].owner for place in new):
             self._keep_apart(new)
         patches = []
         for place in sorted(new):
@@ -75,9 +71,9 @@ class JsonLayout:
         """Number keys of one object that would collide, so that no reader drops the value of one."""
         keys: dict[int, list[int]] = defaultdict(list)
         for place, token in enumerate(self.tokens):
-            if token.sort == "key":
+            if token.owner:
                 keys[token.owner].append(place)
-        for owner in {self.tokens[place].owner for place in new if self.tokens[place].sort == "key"}:
+        for owner in {self.tokens[place].owner for place in new if self.tokens[place].owner}:
             taken = {self.tokens[place].leaf.text for place in keys[owner] if place not in new}
             renamed: dict[str, str] = {}
             copies: dict[str, int] = {}
@@ -153,7 +149,7 @@ def _key(raw: str, position: int, level: _Open) -> Generator[_Token, None, int]:
         raise _NotJson
     key, end = _string(raw, position)
     level.key = repair(key)
-    yield _Token("key", position, end, Leaf(level.key), level.owner)
+    yield _Token(position, end, Leaf(level.key), level.owner)
     colon = _after_space(raw, end)
     if not raw.startswith(":", colon):
         raise _NotJson
@@ -163,9 +159,9 @@ def _key(raw: str, position: int, level: _Open) -> Generator[_Token, None, int]:
 def _scalar(raw: str, position: int, context: str) -> tuple[_Token | None, int]:
     if raw.startswith('"', position):
         text, end = _string(raw, position)
-        return _Token("string", position, end, Leaf(repair(text), context), 0), end
+        return _Token(position, end, Leaf(repair(text), context), 0), end
     if number := _NUMBER.match(raw, position):
-        return _Token("number", position, number.end(), Leaf(number[0], context), 0), number.end()
+        return _Token(position, number.end(), Leaf(number[0], context), 0), number.end()
     if name := _NAME.match(raw, position):
         return None, name.end()
     raise _NotJson

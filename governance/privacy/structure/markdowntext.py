@@ -15,7 +15,7 @@ from urllib.parse import quote
 from markdown_it import MarkdownIt
 
 from governance.privacy.overlaps import PLACEHOLDER
-from governance.privacy.structure.codes import ENTITY, Edit
+from governance.privacy.structure.codes import REFERENCE, Edit
 from governance.privacy.structure.disguise import is_inline
 from governance.privacy.structure.flow import Escape, Flow, Flows
 from governance.privacy.structure.htmltext import html_flows, tag_flows
@@ -26,7 +26,7 @@ _TARGET = r"(?:<(?P<angled>[^<>\n]*)>|(?P<target>[^\s()<][^\s()]*(?:\([^\s()]*\)
 _TITLE = r"""(?:[ \t]+(?:"(?P<title>(?:[^"\\]|\\.)*)"|'(?P<single>(?:[^'\\]|\\.)*)'))?"""
 _MARKER = re.compile(
     r"(?P<escape>\\[!-/:-@\[-`{-~])"
-    rf"|(?P<entity>{ENTITY.pattern})"
+    rf"|(?P<reference>{REFERENCE.pattern})"
     r"|(?P<ticks>`+)"
     r"|(?P<tag></?(?P<name>[A-Za-z][A-Za-z0-9-]*)(?:[\s/][^<>]*)?>|<!--[^<>]*-->)"
     r"|<(?P<auto>[A-Za-z][A-Za-z0-9+.-]{1,31}:[^\s<>]*|[^\s<>@]{1,64}@[^\s<>]{1,255})>"
@@ -198,8 +198,8 @@ class _Reader:
         start, end = match.span()
         if match["escape"]:
             self._text.code(start, end, match[0][1])
-        elif match["entity"]:
-            self._text.entities(start, end)
+        elif match["reference"]:
+            self._text.references(start, end)
         elif match["ticks"]:
             return self._ticks(start, end, self._cell_end(end, limit) if row else limit)
         elif match["tag"]:
@@ -254,7 +254,7 @@ class _Reader:
 
     def _leaf(self, escape: Escape, start: int, end: int) -> None:
         flow = Flow(self._raw, escape)
-        flow.entities(start, end)
+        flow.references(start, end)
         self.flows.append(flow)
 
 
