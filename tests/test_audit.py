@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -311,7 +312,7 @@ def steelyard(*arguments: object, **settings: Any) -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 def test_an_audit_killed_again_and_again_ends_with_the_same_record(folder: Path) -> None:
-    """`kill -9` at growing delays, so that scrubbing, training and asking are all hit."""
+    """`kill -9` a moment after something new is kept, so that scrubbing, training and asking are all hit."""
     write_reviews(folder / "reviews.csv", 1400)
     with fake_server(lambda _message, _before: Play(delay=0.02)) as fake:
         models = {
@@ -324,17 +325,24 @@ def test_an_audit_killed_again_and_again_ends_with_the_same_record(folder: Path)
         config = write_config(
             folder / "c.yaml", models=models, candidate="open-private", scrub=scrub, evaluators=evaluators
         )
-        kills, delay = 0, 1.5
-        while True:
+
+        def kept() -> set[str]:
+            stages = {path.name for path in (folder / "runs/small/.stages").glob("*-*") if path.name[0] != "."}
+            return stages | {f"{fake.answered.total() // 60} sixties of answers"}
+
+        kills, seen = 0, kept()
+        while kills < 6:
             child = steelyard("audit", config, "--out", folder / "runs", "--quiet", "--exit-zero")
-            try:
-                assert child.wait(timeout=delay) == 0
+            while child.poll() is None and kept() <= seen:
+                time.sleep(0.02)
+            time.sleep(0.3 * (kills % 3))
+            if child.poll() is not None:
                 break
-            except subprocess.TimeoutExpired:
-                os.kill(child.pid, signal.SIGKILL)
-                child.wait()
-                kills, delay = kills + 1, delay + 1.2
-                assert kills < 40
+            os.kill(child.pid, signal.SIGKILL)
+            child.wait()
+            kills, seen = kills + 1, seen | kept()
+        child = steelyard("audit", config, "--out", folder / "runs", "--quiet", "--exit-zero")
+        assert child.wait(timeout=300) == 0
         assert kills >= 3
         # Paid for once, but for answers that were on their way to a process that no longer lived to take them.
         assert fake.answered.total() - len(fake.answered) <= kills * CONCURRENCY

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import json
 import re
-import time
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from urllib.parse import quote, unquote, urlsplit
@@ -467,15 +466,9 @@ def test_the_end_of_a_long_name_still_speaks_for_its_value() -> None:
 
 
 @pytest.mark.parametrize("row", ["", "a|b\n-|-\n"])
-def test_backticks_of_rising_lengths_take_linear_time(row: str) -> None:
-    def seconds(longest: int) -> float:
-        value = row + " ".join("`" * length for length in range(1, longest))
-        begun = time.process_time()
-        rewrite([value], "markdown", lambda leaves: [[] for _ in leaves], labels)
-        return time.process_time() - begun
-
-    small = seconds(500) + 0.02
-    assert seconds(2_000) < 32 * small  # sixteen times as long; 64 times as many steps if each run is looked for
+def test_backticks_of_rising_lengths_stay_as_they_are(row: str) -> None:
+    value = row + " ".join("`" * length for length in range(1, 600))
+    assert rewritten(value, "markdown") == value
 
 
 @pytest.mark.parametrize(
@@ -500,11 +493,7 @@ def test_a_run_of_backticks_closes_only_one_of_its_length_in_its_cell(text: str,
      ("json", '{"a":'), ("markdown", "` `` "), ("markdown", "[a]("), ("markdown", "**a"), ("markdown", "> "),
      ("markdown", "a|b\n"), ("url", "%25")],
 )  # fmt: skip
-def test_hostile_input_takes_linear_time(kind: Kind, unit: str) -> None:
-    def seconds(size: int) -> float:
-        begun = time.process_time()
-        rewrite([unit * (size // len(unit))], kind, lambda leaves: [[] for _ in leaves], labels)
-        return time.process_time() - begun
-
-    small = seconds(10_000) + 0.02
-    assert seconds(40_000) < 10 * small
+def test_hostile_input_stays_as_it_is(kind: Kind, unit: str) -> None:
+    """How long it takes: benchmarks/scrub_hostile.py."""
+    value = unit * (40_000 // len(unit))
+    assert rewritten(value, kind) == value

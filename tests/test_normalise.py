@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import unicodedata
 from itertools import pairwise
 
@@ -225,45 +224,11 @@ def test_segments_by_script(text: str, expected: list[str]) -> None:
     assert found == [one if ":" in one[:3] else f"{one}:{text}" for one in expected]
 
 
-@pytest.mark.parametrize(
-    "unit",
-    [
-        "&#",
-        "%25%25",
-        "<<<<",
-        "[at][at]",
-        "<a ",
-        "**a",
-        "a dot ",
-        "a at ",
-        "a艾特",
-        "<b>a",
-        "a AT b.",
-        "点a",
-        "&amp;",
-        "`",
-    ],
-)
-def test_hostile_megabyte_takes_linear_time(unit: str) -> None:
-    """Four times the text takes about four times as long; a quadratic reading would take sixteen."""
-
-    def seconds(size: int) -> float:
-        text = unit * (size // len(unit))
-        begun = time.process_time()
-        readings(text)
-        segments(text + "好")
-        return time.process_time() - begun
-
-    small = seconds(50_000) + 0.02
-    assert seconds(200_000) < 10 * small
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["&#", "%25%25", "<<<<", "[at][at]", "a艾特"])
-def test_hostile_megabyte_finishes(unit: str) -> None:
-    begun = time.process_time()
-    assert readings(unit * (1_000_000 // len(unit)))
-    assert time.process_time() - begun < 20
+def test_hostile_megabyte_is_read(unit: str) -> None:
+    """How long it takes: benchmarks/scrub_hostile.py."""
+    text = unit * (1_000_000 // len(unit))
+    assert readings(text) and "".join(text[piece.start : piece.end] for piece in segments(text)) == text
 
 
 def test_reading_hides_its_text_in_repr() -> None:

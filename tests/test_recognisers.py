@@ -62,6 +62,18 @@ def found(entity: str, text: str) -> set[str]:
         ("WECHAT_ID", "微信号：", "wx_abc123", "，谢谢"),
         ("WECHAT_ID", "加我微信", "zhang-wei88", ""),
         ("QQ_ID", "QQ：", "123456789", "，在"),
+        ("QQ_ID", "我的抠抠一直没换，还是 ", "149452085", " 在线秒回"),
+        ("WECHAT_ID", "朋友圈有实拍，想看就加我，名字好记：", "coffee_mei88", ""),
+        ("ALIPAY_ID", "退款直接打钱到 ", "moonhan19", " 就行，花呗也可以"),
+        ("TRACKING_NUMBER", "EMS", "EP123456789CN", "到哪了"),
+        ("TRACKING_NUMBER", "where is ", "SF1234567890123", "?"),
+        ("TRACKING_NUMBER", "亲 给您发", "78399888000621", "了哈"),
+        (
+            "US_SSN",
+            "For the background check I need your number again, please. You wrote ",
+            "577589807",
+            ", is that right?",
+        ),
         ("URL", "看", "https://shop.example.com/u/zhang?id=7", "。"),
         ("URL", "at ", "www.example.com/me", "."),
         ("STREET_ADDRESS", "to ", "123 Main Street Apt 4B, Springfield, IL 62704", " please"),
@@ -220,3 +232,16 @@ def test_placeholder_is_no_context_word_on_either_side(placeholder: str, number:
 def test_context_word_beside_a_placeholder_still_counts() -> None:
     assert found("CREDIT_CARD", "card [PERSON] 1234567890123") == {"1234567890123"}
     assert found("CREDIT_CARD", "卡号[CREDIT_CARD]，1234567890123") == {"1234567890123"}
+
+
+@pytest.mark.parametrize(
+    ("text", "entity"),
+    [
+        ("订单号78399888000621什么时候发货", "TRACKING_NUMBER"),
+        ("加我微信聊聊" + "，这款很好看" * 30 + "，款号coat_2024", "WECHAT_ID"),
+        ("QQ糖一箱" + "，这款很好吃" * 12 + "，货号149452085", "QQ_ID"),
+        ("our W-9 form is attached. " + "All sizes are in stock. " * 9 + "sku 577589807", "US_SSN"),
+    ],
+)
+def test_words_far_away_or_a_shops_own_number_give_no_account(text: str, entity: str) -> None:
+    assert not found(entity, text)

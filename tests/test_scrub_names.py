@@ -151,3 +151,46 @@ import transformers  # hidden only while Presidio was imported
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == ["I met [PERSON] at [EMAIL_ADDRESS]", []]
+
+
+@pytest.mark.parametrize(
+    ("before", "name", "after"),
+    [
+        ("Order GB7114787 - ", "Bukola Szczawiński", " - awaiting stock"),  # fills a field
+        ("Remittance from ", "Gurpreet Bhatt", ", two invoices"),
+        ("", "Anja", " commented: supplier confirmed"),  # said something
+        ("Please put ", "Anja", "'s order in a separate bag"),
+        ("van 3 ", "lazaro", " stuck on the m25"),  # typed in small letters
+        ("dm us ", "segun chukwu", " about the bag"),
+        ("消防培训已完成：黄浩东、", "肖嘉浩", "、朱嘉旭"),
+    ],
+)
+def test_names_in_fields_logs_and_small_letters(scrubber: Scrubber, before: str, name: str, after: str) -> None:
+    assert name not in scrubber.scrub_one(before + name + after, "train")[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Why we love Frances: a heel you can walk in.",
+        "The Ernest Hemingway chair in walnut, 74 cm.",
+        "Max load 120 kg. Joseph Joseph nesting bowls, set of 9, multicolour.",
+        "Pay with Klarna or Apple Pay.",
+        "王致和腐乳 大块红方 340g，潘婷三分钟奇迹护发素 180ml",
+        "人工客服繁忙，您也可以先问问机器人小雅。",
+        "联系方式见首页，花呗可用，谢谢老板",
+    ],
+)
+def test_styles_brands_and_robots_are_no_persons(scrubber: Scrubber, text: str) -> None:
+    assert scrubber.scrub_one(text, "train") == (text, {})
+
+
+def test_a_lower_threshold_takes_what_is_rather_a_style(scrubber: Scrubber) -> None:
+    shipped = load_policy("default")
+    person = shipped.entities["PERSON"].model_copy(update={"threshold": 0.3})
+    lower = shipped.model_copy(update={"entities": shipped.entities | {"PERSON": person}})
+    text = "Meet Eleanor, our new wrap dress in washed silk."
+    assert (Scrubber(lower).scrub_one(text, "train")[0], Scrubber(shipped).scrub_one(text, "train")[0]) == (
+        text.replace("Eleanor", "[PERSON]"),
+        text,
+    )

@@ -34,6 +34,8 @@ _STATES = (
     "PA|RI|SC|SD|TN|TX|UT|VT|VA|WA|WV|WI|WY|DC|PR"
 )
 _POSTCODE = r"[A-Z]{1,2}\d[A-Z\d]?\s?\d[A-Z]{2}"
+_SPACED_POSTCODE = r"[A-Z]{1,2}\d[A-Z\d]?\s\d[A-Z]{2}"
+"""By itself: without the space it could be an article's number."""
 _ZIP = rf"(?:{_STATES})\.?,?\s{{1,2}}\d{{5}}(?:-\d{{4}})?"
 _SEP = r"(?:\s{0,2},\s{0,2}|\s{0,2}\n\s{0,2}|\s{1,2})"
 _COUNTRY = (
@@ -175,7 +177,7 @@ RULES: tuple[Addresses | Rule, ...] = (
     ),
     Rule(  # a town with its postcode or ZIP code alone
         entity="STREET_ADDRESS",
-        pattern=re.compile(rf"{EDGE}(?:{_ZIP}|{_POSTCODE}){END}"),
+        pattern=re.compile(rf"{EDGE}(?:{_ZIP}|{_SPACED_POSTCODE}){END}"),
         prefix=re.compile(rf"(?<![A-Za-z0-9])(?:{_TOWN}(?:,\s{{0,2}}|\s)){{1,2}}\Z"),
         needs=lambda signs: signs.digits > 1,
         score=0.5,

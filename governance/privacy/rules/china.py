@@ -16,12 +16,30 @@ _ID = words(
     "id card", "identity card", "resident id", "national id", "identity number", "id no", "id number", "id",
 )  # fmt: skip
 _RESIDENT = r"[1-9]\d{5}[ -]?(?:18|19|20)\d{2}[ -]?\d{4}[ -]?\d{3}[0-9Xx]"
+_ACCOUNT = r"(?=[A-Za-z0-9-]{0,19}[0-9_])(?=[A-Za-z0-9_-]{0,17}[a-z]{3})[A-Za-z][A-Za-z0-9_-]{5,19}(?![@.])"
+"""A name with a digit or an underscore, and letters enough to be no article's."""
+_FAR, _NEAR = (120, 60), (40, 40)
 _OTHERS = ("wechat", "weixin", "alipay", "payment", "please", "iphone", "android")
 _NOT_ORDER = "".join(
     rf"(?<!{word}{gap})"
     for word in ("订单", "订单号", "订单编号", "货号", "条码", "编码")
     for gap in ("", "[:#是为 ]", "[:是为] ")
 )
+_PERMIT = words(
+    "通行证", "回乡证", "台胞证", "还乡证", "港澳证", "回乡卡", "返乡证", "往来港澳", "travel permit",
+    "home return permit",
+)  # fmt: skip
+_WECHAT_NEAR = words(
+    "微信", "薇", "威信", "朋友圈", "好友", "绿泡泡", "卫星", "微我", "微聊", "v信", "v❤", "[我你他她]v",
+    "we ?chat", "weixin", "wx", "vx",
+)  # fmt: skip
+_PARCEL = words(
+    "快递", "快件", "拦截", "签收底单", "[这那]个?件", "tracking", "派送", "派件", "揽收", "驿站", "代收", "查件",
+    "邮寄", "寄的", "寄了", "发的", "物流号", "跨越", "安能", "宅急送", "运单", "物流", "(?<![订工])单号", "包裹",
+    "顺丰", "圆通", "中通", "申通", "韵达", "百世", "京东物流", "德邦", "极兔", "邮政", "EMS", "菜鸟", "丹鸟",
+    "取件", "寄件", "面单", "退货单", "异常件", "签收", "拒收", "改派", "转运", "中转", "给[你您亲]发", "发货",
+    "发出", "在途", "滞留", "丢件", "补发", "退回", "到哪",
+)  # fmt: skip
 _PROVINCE = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
 
 
@@ -36,7 +54,7 @@ def account_name(value: str) -> int:
 
 
 def _qq(signs: Signs) -> bool:
-    return signs.digits > 4 and any(word in signs.lower for word in ("q", "扣", "企鹅"))
+    return signs.digits > 4 and any(word in signs.lower for word in ("q", "扣", "抠", "企鹅", "🐧", "绿钻"))
 
 
 RULES: tuple[Rule, ...] = (
@@ -103,18 +121,7 @@ RULES: tuple[Rule, ...] = (
             rf"{EDGE}(?:[CWHMLT][A-Z]?\d{{7,8}}(?:\d{{2}})?|\d{{8}}(?:\d{{2}})?(?:\([A-Z0-9]\))?){END}", re.IGNORECASE
         ),
         needs=lambda signs: signs.digits > 6,
-        context=words(
-            "通行证",
-            "回乡证",
-            "台胞证",
-            "还乡证",
-            "港澳证",
-            "回乡卡",
-            "返乡证",
-            "往来港澳",
-            "travel permit",
-            "home return permit",
-        ),
+        context=_PERMIT,
         supported=0.85,
     ),
     Rule(
@@ -151,6 +158,24 @@ RULES: tuple[Rule, ...] = (
         needs=lambda signs: "wxid_" in signs.text,
         score=0.8,
     ),
+    Rule(  # an account's name, somewhere near the word
+        entity="WECHAT_ID",
+        pattern=re.compile(rf"{EDGE}{_ACCOUNT}{END}"),
+        needs=_wechat,
+        context=_WECHAT_NEAR,
+        reach=_FAR,
+        supported=0.5,
+        shops_own=True,
+    ),
+    Rule(
+        entity="QQ_ID",
+        pattern=re.compile(rf"{EDGE}[1-9]\d{{5,10}}{END}"),
+        needs=_qq,
+        context=words(r"(?<!@)QQ(?!\.)", "扣扣", "抠抠", "企鹅", "🐧", "[我你他她个]q", "q[群号币上我你]", "绿钻"),
+        reach=_NEAR,
+        supported=0.45,
+        shops_own=True,
+    ),
     Rule(
         entity="QQ_ID",
         pattern=re.compile(
@@ -175,6 +200,15 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         entity="ALIPAY_ID",
+        pattern=re.compile(rf"{EDGE}{_ACCOUNT}{END}"),
+        needs=lambda signs: signs.han,
+        context=words("支付宝", "之付宝", "支付bao", "花呗", "打钱", "转账", "alipay", "zfb"),
+        reach=_FAR,
+        supported=0.5,
+        shops_own=True,
+    ),
+    Rule(
+        entity="ALIPAY_ID",
         pattern=re.compile(rf"{EDGE}2088\d{{12}}{END}"),
         needs=lambda signs: "2088" in signs.text,
         context=words("支付宝", "alipay", "zfb", "收款", "打款"),
@@ -188,46 +222,25 @@ RULES: tuple[Rule, ...] = (
             re.IGNORECASE,
         ),
         needs=lambda signs: signs.han and signs.digits > 7,
-        context=words(
-            "快递",
-            "快件",
-            "派送",
-            "派件",
-            "揽收",
-            "驿站",
-            "代收",
-            "查件",
-            "邮寄",
-            "寄的",
-            "寄了",
-            "发的",
-            "物流号",
-            "跨越",
-            "安能",
-            "宅急送",
-            "运单",
-            "物流",
-            "(?<![订工])单号",
-            "包裹",
-            "顺丰",
-            "圆通",
-            "中通",
-            "申通",
-            "韵达",
-            "百世",
-            "京东物流",
-            "德邦",
-            "极兔",
-            "邮政",
-            "EMS",
-            "菜鸟",
-            "丹鸟",
-            "取件",
-            "寄件",
-            "面单",
-            "退货单",
-        ),
+        context=_PARCEL,
         supported=0.6,
+    ),
+    Rule(  # by a courier's own prefix
+        entity="TRACKING_NUMBER",
+        pattern=re.compile(
+            rf"{EDGE}(?:SF\d{{12,13}}|(?:YT|JT|ZT)\d{{13}}|DPK\d{{12}}|JD(?:V[A-Z]|00)\d{{11}}){END}"
+            rf"|(?:{EDGE}|(?<=EMS))E[A-Z]\d{{9}}CN{END}",
+            re.IGNORECASE,
+        ),
+        needs=lambda signs: signs.digits > 8,
+        score=0.5,
+    ),
+    Rule(  # by the first digits and the length of ZTO's, STO's and Yunda's numbers
+        entity="TRACKING_NUMBER",
+        pattern=re.compile(rf"{EDGE}{_NOT_ORDER}(?:7[3568]\d{{12}}|77\d{{13}}|4[36]\d{{13}}){END}"),
+        needs=lambda signs: signs.han and signs.digits > 13,
+        score=0.45,
+        shops_own=True,
     ),
     Rule(
         entity="TRACKING_NUMBER",

@@ -24,6 +24,7 @@ _SINGLE = (
     "纪靳盛童欧甄项曲成游阳裴席卫查屈鲍位覃霍翁隋植甘景薄单包司柏宁柯阮桂闵解强柴华车冉房边辜吉饶刁瞿戚丘古米池滕晋"
     "苑邬臧畅宫来嵺苟全褚廉简娄盖符奚木穆党燕郎邸冀谈姬屠连郜晏栾郁商蒙计喻揭窦迟宇敖糜鄢冷卓花仇艾蓝都巩稽井练仲乐"
     "虞卞封竺冼原官衣楚佟栗匡宗应台巫鞠僧桑荆谌银扬明沙薄伏岑习胥保和蔺"
+    "肖闫付佘邝阚亓仝闻宣逯匡邰尚殷麦丛苟帅"
 )
 _SURNAME = rf"(?:{_COMPOUND}|[{_SINGLE}])"
 _NOT_GIVEN = (
@@ -60,7 +61,7 @@ _FIELD = re.compile(
 )
 _BEFORE_TITLE = re.compile(
     rf"(?<![\u3400-\u9fff])(?P<value>{_SURNAME}{_GIVEN}{{0,2}}){_TITLE}"
-    rf"|(?P<second>{_SURNAME}){_TITLE}(?![\u3400-\u9fff])"
+    rf"|(?<!谢)(?P<second>{_SURNAME}){_TITLE}(?![\u3400-\u9fff])"
 )
 _THIRD = re.compile(rf"(?!{_PARTICLE}){HAN}(?=$|[^\u3400-\u9fff]|{_TITLE})")
 _WORDS = re.compile(
@@ -70,7 +71,7 @@ _WORDS = re.compile(
     r"应该|应急|万一|万能|段时间|段位|白天|黑色|平时|平台|高兴|高端|马上|马桶|毛衣|毛巾|毛绒|皮衣|皮鞋|盛夏|夏天"
     r"|夏季|冬装|秋季|花色|花园|云端|水洗|水果|江景|湖边|石材|金属|钟表|年货|年前|"
     r"左右|左边|右边|计划|经常|经理|利用|沙发|管理|商品|商家|商场|强烈|景点|束腰|井盖|居然|解释|越来|边上|乐意|明显"
-    r"|明细|扬声|阳台|官方|官网|原价|包邮|包装|包包|都没|那个|那位|那么|宝贝|宝宝|贝贝"
+    r"|明细|扬声|阳台|官方|官网|原价|包邮|包装|包包|都没|那个|那位|那么|宝贝|宝宝|贝贝|方式|花呗|谢谢|付款|付费|付钱|付了|付过|付完|付邮|尚未|尚且|帅气|帅哥|麦片|麦克|丛林|宣传"
 )
 """Words that begin like a name."""
 _JOBS = re.compile(
@@ -85,15 +86,19 @@ _LIST = re.compile(
     rf"|1[3-9]\d[ -]\d{{4}}))"
 )
 _PRODUCT = re.compile(
-    r"系列|款|牌|同款|联名|跑鞋|球鞋|运动鞋|鞋|凉茶|辣酱|酱|风格|家的|旗舰店|专卖店|官方|官网|护手霜|香水|口红|包包"
+    r"系列|[这那]?款|牌|同款|联名|跑鞋|球鞋|运动鞋|鞋|凉茶|辣酱|酱|风格|家的|旗舰店|专卖店|官方|官网|护手霜|香水|口红|包包"
     r"|牌子|的(?:面膜|口红|鞋|包|茶|酱)|面膜|产品|手机|电器|刀|奶粉|零食|图案"
     r"|玩偶|盲盒|贴纸|铺"
 )
 
+_ROBOT = re.compile(r"(?:机器人|智能客服|智能助[手理]|虚拟\w{2}|AI ?\w{0,2})\Z")
+
 
 def branded(text: str, start: int, end: int) -> bool:
     """Whether a brand or a line of products is meant."""
-    return text[start:end] in word_list("brands.zh") or _PRODUCT.match(text, end) is not None
+    brands = word_list("brands.zh")
+    named = text[start:end] in brands or any(text[start:last] in brands for last in range(start + 3, end + 4))
+    return named or _PRODUCT.match(text, end) is not None or _ROBOT.search(text, max(0, start - 8), start) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from governance.privacy.overlaps import Find
+from governance.privacy.rules.goods import sells
 from governance.privacy.rules.lexicon import INTRODUCING, Lists, Word, lists, openings, words
 from governance.privacy.rules.signs import Signs
 from governance.privacy.rules.weighing import LIKELY, judged
@@ -59,7 +60,9 @@ _ADDRESSED = _before(
     r"|on behalf of"
     r"|registered to|made out to|payable to|customer:|buyer:|seller:|contact:|from:|to:|ship to:?|deliver(?:ed)? to"
     r"|write to"
-    r"|name|label says|left (?:it )?with|handed to|for my"
+    r"|name|label says|left (?:it )?with|handed to|for my|tell|ask|cust(?:omer)?|assigned to|escalated to|escalated by"
+    r"|approved by|signed off by|prepared (?:by|for)|shipped to|sold to|on behalf|according to|attention"
+    r"|remittance from|recommended by|transferred (?:from bot )?to|merged:|blocked:|action:|neighbou?r \("
 )
 _NEAR = _before(
     r"with|by|from|for|to|and|via|please|contact|reach|called|best|xx|x|love|team|ty|man|woman|courier|that's|here is"
@@ -67,11 +70,23 @@ _NEAR = _before(
 )
 _TRIGGERED = re.compile(rf"(?<![A-Za-z])(?:{'|'.join(sorted(INTRODUCING))})(?![A-Za-z])", re.IGNORECASE)
 _SAID = re.compile(
-    r"\s(?:said|says|told|replied|promised|helped|emailed|confirmed|answered|signed)(?![A-Za-z])", re.IGNORECASE
+    r"\s(?:said|says|told|replied|promised|helped|emailed|confirmed|answered|signed|commented|wrote|called|rang|asked"
+    r"|here|is off|off sick|is out|lost|wants|needs|to (?:call|send|obtain|check|confirm|chase|follow))(?![A-Za-z])",
+    re.IGNORECASE,
 )
+_OWNED = re.compile(
+    r"\s(?:orders?|account|parcels?|package|refund|deliver(?:y|ies)|address|e-?mail|card|complaint|ticket|invoice|cart"
+    r"|basket|subscription|return|gift)(?![A-Za-z])",
+    re.IGNORECASE,
+)
+"""What follows a name, and says that somebody is meant: what they did, and what is theirs."""
 _INITIALS = re.compile(r"(?<![A-Za-z.])(?:[A-Z]\.\s?){1,3}\Z")
 _OPENS = re.compile(r"(?:\A|[\n.!?,~-])[ \t]*[-–~]?\s?\Z")
 _CLOSES = re.compile(r"[.!]?\s*(?:x{1,3}|xo)?\s*\Z", re.IGNORECASE)
+
+_FIELD = re.compile(r"(?:\A|\n|[|=:(/]|\s[-–—])[ \t]*\Z")
+_FIELD_ENDS = re.compile(r"[ \t]*(?:\Z|[\n|;)/,.=&]|[-–—]\s)")
+"""What bounds a field of a form, a log or a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +103,13 @@ class Names:
         """All finds in a folded text."""
         text = signs.text
         opening, introduced = openings(text)
+        small = next((char for char in text if char.isalpha()), "A").islower()
+        sold = bool(opening) and sells(text)
         for word in opening:
-            yield from _judged(text, _introduced(text, word))
+            yield from _judged(text, _introduced(text, word, sold))
             yield from _judged(text, _pair(text, word))
+            yield from _judged(text, _alone(text, word))
+            yield from _judged(text, _typed(text, word, small))
         if not introduced:
             return
         for trigger in _TRIGGERED.finditer(text):
@@ -109,13 +128,16 @@ def _judged(text: str, kept: Sequence[Word]) -> Iterator[Find]:
         yield find
 
 
-def _introduced(text: str, word: Word) -> Sequence[Word]:
-    """The name that begins with a word, if something introduces it."""
+def _introduced(text: str, word: Word, sold: bool) -> Sequence[Word]:
+    """The name that begins with a word, if something introduces it: more than "for" or "by" in a text that sells."""
     before = max(0, word.start - _FAR)
     if _ADDRESSED.search(text, before, word.start):
         return _taken(text, word.start, _Cue.ADDRESSED)
-    if _SAID.match(text, word.end):
+    owned = word.text[-2:] in ("'s", "’s") and _OWNED.match(text, word.end)
+    if owned or _SAID.match(text, word.end):
         return _taken(text, word.start, _Cue.ADDRESSED)[:1]
+    if sold:
+        return ()
     if _NEAR.search(text, before, word.start):
         return _taken(text, word.start, _Cue.NEAR)
     if _OPENS.search(text, max(0, word.start - 4), word.start) and len(text) - word.start < _LONG:
@@ -176,6 +198,34 @@ def _pair(text: str, word: Word) -> Sequence[Word]:
             if kept:
                 return kept
     return ()
+
+
+def _alone(text: str, word: Word) -> Sequence[Word]:
+    """Two or three words with capitals that fill a field: "Order 4711 - Bukola Adeyemi - awaiting stock"."""
+    if not (word.title and _FIELD.search(text, max(0, word.start - 4), word.start)):
+        return ()
+    kept: list[Word] = []
+    for one in words(text, word.start, min(len(text), word.start + _LONG))[:3]:
+        if not one.title or (kept and not _beside(text, kept[-1], one)) or one.among(Lists.FREQUENT | Lists.CALENDAR):
+            break
+        kept.append(one)
+    unknown = [one for one in kept if not one.among(Lists.SPELT) and one.text[1:].islower()]
+    named = [one for one in kept if one.among(Lists.GIVEN | Lists.FAMILY)]
+    filled = len(kept) > 1 and _FIELD_ENDS.match(text, kept[-1].end)
+    return kept if filled and len(unknown) > 0 and len({*unknown, *named}) == len(kept) else ()
+
+
+def _typed(text: str, word: Word, small: bool) -> Sequence[Word]:
+    """A name in small letters in a text that begins with one, by words that no dictionary has."""
+    if word.title or not small or word.among(Lists.SPELT) or not 2 < len(word.text) < _LONGEST:
+        return ()
+    around = words(text, word.end, min(len(text), word.end + 24))[:1]
+    if around and _beside(text, word, around[0]) and not around[0].title:
+        last = around[0]
+        both = [word, last]
+        if any(one.among(Lists.NAME) for one in both) and not last.among(Lists.SPELT) and len(last.text) > 2:
+            return both
+    return [word] if word.among(Lists.NAME) and word.among(Lists.GIVEN) and len(word.text) > 3 else ()
 
 
 def _full_name(text: str, around: Sequence[Word]) -> Sequence[Word]:

@@ -13,7 +13,24 @@ _CARD = words(
     "卡号", "银行卡", "信用卡", "储蓄卡", "借记卡", "银联", "[工农建招交]行", "尾号", "打款", "开户",
 )  # fmt: skip
 _IBAN = words("iban", "bank", "account", "transfer", "refund", "wire", "bic", "swift", "银行", "账号", "账户", "汇款")
-_SSN = words("ssn", "social security", "social sec", "social", "itin", "taxpayer", "tax id", "社会安全号", "社保号")
+_SSN = words(
+    "ssn",
+    "ss#?",
+    "social security",
+    "soc(?:ial)?(?: sec)?",
+    "paystub",
+    "payroll",
+    "w-?[29]",
+    "background check",
+    "credit check",
+    "store card",
+    "financing",
+    "itin",
+    "taxpayer",
+    "tax id",
+    "社会安全号",
+    "社保号",
+)
 _NINO = words("national insurance", "ni number", "ni no", "ni", "nino", "nin", "hmrc", "payroll", "paye")
 _PASSPORT = words("passport", "passports", "护照")
 
@@ -62,6 +79,8 @@ RULES: tuple[Rule, ...] = (
         pattern=re.compile(rf"{EDGE}\d{{9}}{END}"),
         needs=lambda signs: signs.digits > 8,
         context=_SSN,
+        reach=(160, 80),
+        shops_own=True,
         loose=checks.social_security,
         supported=0.5,
     ),

@@ -40,6 +40,7 @@ class Rule:
         checked: score of a candidate that passes the check.
         loose: a weaker check that a candidate near a context word must pass; None: none.
         context: words that support it, before or after; a placeholder such as `[CREDIT_CARD]` is none.
+        reach: characters before and after a candidate in which such a word may stand.
         supported: score of a candidate near such a word, its check passed or not.
         shops_own: a candidate right after "order number" and the like counts only with context.
         region: whose numbering plan a telephone number follows; "": none in particular.
@@ -55,6 +56,7 @@ class Rule:
     checked: float = 0.0
     loose: Check | None = None
     context: re.Pattern[str] | None = None
+    reach: tuple[int, int] = (BEFORE, AFTER)
     supported: float = 0.0
     shops_own: bool = False
     region: str = ""
@@ -88,9 +90,9 @@ class Rule:
             options.append((length, self.supported if length else 0.0, PATTERN))
         return max(options, key=lambda option: option[1], default=(0, 0.0, 0))
 
-    @staticmethod
-    def _in_context(context: re.Pattern[str], words: str, start: int, end: int) -> bool:
-        around = words[max(0, start - BEFORE) : start], words[end : end + AFTER]
+    def _in_context(self, context: re.Pattern[str], words: str, start: int, end: int) -> bool:
+        before, after = self.reach
+        around = words[max(0, start - before) : start], words[end : end + after]
         return any(context.search(side) for side in around)
 
 

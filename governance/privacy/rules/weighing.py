@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from governance.privacy.overlaps import MODEL, Find
+from governance.privacy.rules.goods import sells
 from governance.privacy.rules.lexicon import Lists, Word, words
 from governance.privacy.rules.vocabulary import word_list
 
@@ -14,14 +15,16 @@ _QUOTES = tuple("'\"“”‘’«»")
 _FAR = 12
 """Characters before a find in which a brand's name may begin: "Aunt Bessie's"."""
 _SENTENCE = re.compile(r"[.!?]\s")
-CERTAIN, LIKELY, POSSIBLE = 0.85, 0.6, 0.45
-"""Scores: a model's find with a capital, a rule's find, and a model's find in small letters."""
+CERTAIN, LIKELY, POSSIBLE, UNSURE = 0.85, 0.6, 0.45, 0.35
+"""Scores: a model's find with a capital, a rule's find, a model's find in small letters, and what is rather a thing's
+name: below the shipped policies' threshold, so that a policy with a lower one takes it all the same."""
 
 _BEFORE_STYLE = re.compile(
     r"(?<![A-Za-z])(?:the|this|shade|shade of|colou?r|these|those|my new|a|an|pair of|our|style|called the|in the|by"
-    r"|brand)\s\Z",
+    r"|brand|two|three|four|both|st\.?|saint|chatbot|robot|virtual assistant)\s\Z",
     re.IGNORECASE,
 )
+_ARTICLE = re.compile(r"(?<![A-Za-z])(?:the|these|those|our|two|three|four|both)\s\Z", re.IGNORECASE)
 
 
 @functools.cache
@@ -33,18 +36,37 @@ def _products() -> re.Pattern[str]:
 
 
 @functools.cache
-def _brands() -> re.Pattern[str]:
-    names = sorted(word_list("brands.en"), key=lambda name: (-len(name), name))
-    return re.compile(rf"(?:{'|'.join(map(re.escape, names))})(?:['’]s)?(?![A-Za-z])", re.IGNORECASE)
+def _brands() -> dict[str, list[str]]:
+    """Brands by their first two characters, the longest first."""
+    by_start: dict[str, list[str]] = {}
+    for name in sorted(word_list("brands.en"), key=lambda name: (-len(name), name)):
+        by_start.setdefault(name[:2], []).append(name)
+    return by_start
+
+
+def _branded(text: str, start: int, end: int) -> bool:
+    """Whether a brand that begins in or a little before a candidate covers half of it or more."""
+    first = max(0, start - _FAR)
+    around = text[first : end + 2 * _FAR].lower()
+    if len(around) != len(text[first : end + 2 * _FAR]):
+        return False  # a letter that is longer in lower case: no brand has one
+    for place in range(start - first + 1):
+        if place and around[place - 1].isalpha():
+            continue
+        for name in _brands().get(around[place : place + 2], ()):
+            last = place + len(name)
+            whole = around.startswith(name, place) and not around[last : last + 1].isalpha()
+            if whole and first + last - start >= (end - start) / 2:
+                return True
+    return False
 
 
 def judged(text: str, start: int, end: int, score: float) -> Find | None:
     """A candidate, unless a brand or a style of clothes is meant."""
-    if any(
-        brand.start() <= start and brand.end() - start > (end - start) / 2
-        for brand in _brands().finditer(text, max(0, start - _FAR), end)
-    ):
+    if _branded(text, start, end):
         return None
+    if _ARTICLE.search(text, max(0, start - 6), start) and " " in text[start:end]:
+        score = UNSURE  # "the Ernest Hemingway": a thing that is called so
     if text[start - 1 : start] in _QUOTES and text[end : end + 1] in _QUOTES and start:
         return None  # a style or a title
     styled = _products().match(text, end) and text[end : end + 2].lower() not in ("'s", "’s")
@@ -80,11 +102,14 @@ def weighed(text: str, start: int, end: int) -> Find | None:
         start = found[1].start  # "Beautiful Hudson"
         found.pop(0)
     coded = any(char.isdigit() for char in text[start:end]) or re.match(r"[-_#]?\d", text[end : end + 2])
-    if not found or coded or judged(text, start, end, CERTAIN) is None:
+    candidate = judged(text, start, end, CERTAIN)
+    if not found or coded or candidate is None:
         return None
     if len(found) == 1 and (_odd(found[0]) or _BEFORE_STYLE.search(text, max(0, start - 16), start)):
         return None
-    score = _worth(found)
+    score = min(_worth(found), candidate.score)
+    if score and len(found) == 1 and sells(text):
+        score = UNSURE
     return Find("PERSON", start, end, score, MODEL) if score else None
 
 
