@@ -66,7 +66,7 @@ def found(entity: str, text: str) -> set[str]:
         ("WECHAT_ID", "朋友圈有实拍，想看就加我，名字好记：", "coffee_mei88", ""),
         ("ALIPAY_ID", "退款直接打钱到 ", "moonhan19", " 就行，花呗也可以"),
         ("TRACKING_NUMBER", "EMS", "EP123456789CN", "到哪了"),
-        ("TRACKING_NUMBER", "where is ", "SF1234567890123", "?"),
+        ("TRACKING_NUMBER", "亲 ", "SF1234567890123", " ?"),
         ("TRACKING_NUMBER", "亲 给您发", "78399888000621", "了哈"),
         (
             "US_SSN",

@@ -232,7 +232,7 @@ RULES: tuple[Rule, ...] = (
             rf"|(?:{EDGE}|(?<=EMS))E[A-Z]\d{{9}}CN{END}",
             re.IGNORECASE,
         ),
-        needs=lambda signs: signs.digits > 8,
+        needs=lambda signs: signs.han and signs.digits > 8,
         score=0.5,
     ),
     Rule(  # by the first digits and the length of ZTO's, STO's and Yunda's numbers
