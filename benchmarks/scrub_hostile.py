@@ -16,8 +16,10 @@ from typing import cast
 
 from governance.privacy.leaves import Kind, rewrite
 from governance.privacy.normalise import readings, segments
+from governance.privacy.rules import RULES, all_finds
+from governance.privacy.rules.signs import Signs
 
-SIZE = 50_000
+SIZE = 20_000
 """Characters of the shorter text."""
 ROUNDS = 3
 STRUCTURED = (
@@ -27,6 +29,11 @@ STRUCTURED = (
 )  # fmt: skip
 PLAIN = (
     "&#", "%25%25", "<<<<", "[at][at]", "<a ", "**a", "a dot ", "a at ", "a艾特", "<b>a", "a AT b.", "点a", "&amp;", "`"
+)  # fmt: skip
+
+RULED = (
+    "1", "12-", "1234 ", "a!", "a@", "1 A ", "1a:", "GB12 ABCD ", "http://", "微信", "(212) ", "order ", "@aa.", "abc",
+    "a_b1 微信", "QQ 123456 ", "lazaro ", "Bukola - ", "x's order ", "王和"
 )  # fmt: skip
 
 
@@ -41,6 +48,12 @@ def plain(text: str) -> None:
     segments(text + "好")
 
 
+def ruled(text: str) -> None:
+    """Find all that the patterns and lists find."""
+    for _ in all_finds(RULES, Signs(text)):
+        pass
+
+
 def backticks(characters: int, row: str) -> str:
     """Runs of backticks, each longer than the one before it."""
     runs = round((2 * characters) ** 0.5)
@@ -53,6 +66,8 @@ def cases() -> Iterator[tuple[str, str, Callable[[int], Callable[[], None]]]]:
         yield kind, unit, lambda size, k=kind, u=unit: lambda: structured(k, u * (size // len(u)))  # type: ignore[misc]
     for unit in PLAIN:
         yield "plain", unit, lambda size, u=unit: lambda: plain(u * (size // len(u)))  # type: ignore[misc]
+    for unit in RULED:
+        yield "rules", unit, lambda size, u=unit: lambda: ruled(u * (size // len(u)) + "@")  # type: ignore[misc]
     for row in ("", "a|b\n-|-\n"):
         yield "markdown", f"{row}` `` ```", lambda size, r=row: lambda: structured("markdown", backticks(size, r))  # type: ignore[misc]
 

@@ -66,6 +66,8 @@ def found(entity: str, text: str) -> set[str]:
         ("WECHAT_ID", "朋友圈有实拍，想看就加我，名字好记：", "coffee_mei88", ""),
         ("ALIPAY_ID", "退款直接打钱到 ", "moonhan19", " 就行，花呗也可以"),
         ("TRACKING_NUMBER", "EMS", "EP123456789CN", "到哪了"),
+        ("STREET_ADDRESS", "new adress from monday ", "190 flora mews, london", ", can u update"),
+        ("STREET_ADDRESS", "Allison May\n", "4462 Meghan Springs, Christinetown, NY 13388", ""),
         ("TRACKING_NUMBER", "亲 ", "SF1234567890123", " ?"),
         ("TRACKING_NUMBER", "亲 给您发", "78399888000621", "了哈"),
         (
@@ -239,6 +241,7 @@ def test_context_word_beside_a_placeholder_still_counts() -> None:
     [
         ("订单号78399888000621什么时候发货", "TRACKING_NUMBER"),
         ("加我微信聊聊" + "，这款很好看" * 30 + "，款号coat_2024", "WECHAT_ID"),
+        ("Late opening on 13 Aug at Market Street, and on Aug 14 until Church Lane closes", "STREET_ADDRESS"),
         ("QQ糖一箱" + "，这款很好吃" * 12 + "，货号149452085", "QQ_ID"),
         ("our W-9 form is attached. " + "All sizes are in stock. " * 9 + "sku 577589807", "US_SSN"),
     ],

@@ -81,10 +81,18 @@ _NOT_A_STREET = (
     "people|items?|pairs?|pieces?|orders?|boxes|bags?|colou?rs?|at|on|by|with|from|this|that|down|up|all|which|no|one"
     "|two|both|"
     "dress|dresses|shirts?|tops?|shoes|seconds?|secs?|miles?|km|blocks?|dollars?|bucks|quid|pm|am|business|working"
-    "|next|last|any|some|every"
+    "|next|last|any|some|every|until|till|near|opposite|along|across|behind|between|only|through|via|beside|outside"
+    "|inside|after|before|around"
 )
+_MONTH = (
+    "(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
+    r"|nov(?:ember)?|dec(?:ember)?)\.?,? {1,2}"
+)
+_DATED = re.compile(rf"(?<![A-Za-z]){_MONTH}\Z", re.IGNORECASE)
+_DATES = re.compile(rf"{_MONTH}(?:\d|(?-i:[a-z]))", re.IGNORECASE)
+"""A month before a number, or one after it with something in small letters behind: "13 Aug at Park Lane"."""
 _PLACE = words(
-    "address|addresses|ship|shipped|ships|shipping|deliver|delivered|delivery|live|lives|living|moved|moving|sent"
+    "address|addresses|adress|adresses|adres|addy|ship|shipped|ships|shipping|deliver|delivered|delivery|live|lives|living|moved|moving|sent"
     "|send|sending|"
     "mail|mailed|drop|dropped|left|at|to|house|home|flat|apartment|apt|unit|building|neighbou?r|courier|driver|pick"
     "|collect|location|door"
@@ -102,6 +110,7 @@ _SMALL_STREET = (
     rf"(?:(?:[nsew]|ne|nw|se|sw|north|south|east|west)\.?\s{{1,2}})?"
     rf"(?:{_SMALL_WORD}\s{{1,2}}|\d{{1,3}}(?:st|nd|rd|th)\s{{1,2}}){{1,3}}"
 )
+_SMALL_TOWN = rf",\s{{0,2}}{_SMALL_WORD}(?:\s{_SMALL_WORD}(?=\s?[,.\n]|\Z))?"
 _STREET_ENDS = rf"(?![A-Za-z'’])\.?{_UNIT}"
 _STARTS = re.compile(rf"{EDGE}{_NUMBER},?\s{{1,2}}(?=[A-Za-z0-9])")
 
@@ -109,7 +118,7 @@ _CAPITALS = tuple(
     re.compile(pattern)
     for pattern in (
         # a street by its suffix
-        rf"(?:{_COMPASS}\s{{1,2}})?(?:{_NAME}\s{{1,2}}){{1,4}}(?:{_STREETS})(?![A-Za-z'’])\.?"
+        rf"(?!(?:of|the)\s)(?:{_COMPASS}\s{{1,2}})?(?:{_NAME}\s{{1,2}}){{1,4}}(?:{_STREETS})(?![A-Za-z'’])\.?"
         rf"(?:\s{{1,2}}{_COMPASS}(?![A-Za-z.]))?{_UNIT}{_TAIL}",
         # Broadway, The Avenue, Highway 12, Avenue of the Americas, County Road 7, E 700 N
         rf"(?:{_COMPASS}\s{{1,2}})?(?:Broadway|(?:The|High|Church|Main|Park)\s(?:{_STREETS})"
@@ -125,11 +134,11 @@ _CAPITALS = tuple(
 _SMALL = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        rf"{_SMALL_STREET}(?:{_SURE_STREETS}){_STREET_ENDS}(?:{_SMALL_TAIL})?",
+        rf"{_SMALL_STREET}(?:{_SURE_STREETS}){_STREET_ENDS}(?:{_SMALL_TAIL}|{_SMALL_TOWN})?",
         rf"{_SMALL_STREET}(?:{_ANY_STREETS}){_STREET_ENDS}{_SMALL_TAIL}",
     )
 )
-_SMALL_NEAR = re.compile(rf"{_SMALL_STREET}(?:{_ANY_STREETS}){_STREET_ENDS}", re.IGNORECASE)
+_SMALL_NEAR = re.compile(rf"{_SMALL_STREET}(?:{_ANY_STREETS}){_STREET_ENDS}(?:{_SMALL_TOWN})?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +155,18 @@ class Addresses:
         """All finds in a folded text."""
         text, reached = signs.text, 0
         for number in _STARTS.finditer(text):
-            if number.start() < reached:
+            if number.start() < reached or _dated(text, number):
                 continue
             end, score = _longest(signs, number.start(), number.end())
             if score:
                 before = _PREFIX.search(text, max(0, number.start() - _FAR), number.start())
                 reached = end
                 yield Find(self.entity, before.start() if before else number.start(), end, score)
+
+
+def _dated(text: str, number: re.Match[str]) -> bool:
+    """Whether a number is a day beside its month."""
+    return bool(_DATED.search(text, max(0, number.start() - 12), number.start()) or _DATES.match(text, number.end()))
 
 
 def _longest(signs: Signs, start: int, place: int) -> tuple[int, float]:

@@ -135,7 +135,7 @@ def _introduced(text: str, word: Word, sold: bool) -> Sequence[Word]:
         return _taken(text, word.start, _Cue.ADDRESSED)
     owned = word.text[-2:] in ("'s", "’s") and _OWNED.match(text, word.end)
     if owned or _SAID.match(text, word.end):
-        return _taken(text, word.start, _Cue.ADDRESSED)[:1]
+        return _taken(text, word.start, _Cue.ADDRESSED if word.title else _Cue.NEAR)[:1]
     if sold:
         return ()
     if _NEAR.search(text, before, word.start):
