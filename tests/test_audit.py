@@ -331,7 +331,7 @@ def test_an_audit_killed_again_and_again_ends_with_the_same_record(folder: Path)
             return stages | {f"{fake.answered.total() // 60} sixties of answers"}
 
         kills, seen = 0, kept()
-        while kills < 6:
+        while kills < 4:
             child = steelyard("audit", config, "--out", folder / "runs", "--quiet", "--exit-zero")
             while child.poll() is None and kept() <= seen:
                 time.sleep(0.02)

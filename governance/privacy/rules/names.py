@@ -89,6 +89,19 @@ _FIELD_ENDS = re.compile(r"[ \t]*(?:\Z|[\n|;)/,.=&]|[-–—]\s)")
 """What bounds a field of a form, a log or a list."""
 
 
+@dataclass(slots=True)
+class _Once:
+    """Whether a text sells, asked at most once: its names may be many."""
+
+    text: str
+    answer: bool | None = None
+
+    def __call__(self) -> bool:
+        if self.answer is None:
+            self.answer = sells(self.text)
+        return self.answer
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """Finds names by lists and introductions."""
@@ -103,8 +116,8 @@ class Names:
         """All finds in a folded text."""
         text = signs.text
         opening, introduced = openings(text)
-        small = next((char for char in text if char.isalpha()), "A").islower()
-        sold = bool(opening) and sells(text)
+        small = bool(opening) and next(char for char in text if char.isalpha()).islower()
+        sold = _Once(text)
         for word in opening:
             yield from _judged(text, _introduced(text, word, sold))
             yield from _judged(text, _pair(text, word))
@@ -128,7 +141,7 @@ def _judged(text: str, kept: Sequence[Word]) -> Iterator[Find]:
         yield find
 
 
-def _introduced(text: str, word: Word, sold: bool) -> Sequence[Word]:
+def _introduced(text: str, word: Word, sold: _Once) -> Sequence[Word]:
     """The name that begins with a word, if something introduces it: more than "for" or "by" in a text that sells."""
     before = max(0, word.start - _FAR)
     if _ADDRESSED.search(text, before, word.start):
@@ -136,10 +149,8 @@ def _introduced(text: str, word: Word, sold: bool) -> Sequence[Word]:
     owned = word.text[-2:] in ("'s", "’s") and _OWNED.match(text, word.end)
     if owned or _SAID.match(text, word.end):
         return _taken(text, word.start, _Cue.ADDRESSED if word.title else _Cue.NEAR)[:1]
-    if sold:
-        return ()
     if _NEAR.search(text, before, word.start):
-        return _taken(text, word.start, _Cue.NEAR)
+        return () if sold() else _taken(text, word.start, _Cue.NEAR)
     if _OPENS.search(text, max(0, word.start - 4), word.start) and len(text) - word.start < _LONG:
         kept = _taken(text, word.start, _Cue.ADDRESSED)
         if kept and _CLOSES.match(text, kept[-1].end):  # a signature, and not "Made in Portugal."
