@@ -162,6 +162,12 @@ import transformers  # hidden only while Presidio was imported
         ("Please put ", "Anja", "'s order in a separate bag"),
         ("van 3 ", "lazaro", " stuck on the m25"),  # typed in small letters
         ("dm us ", "segun chukwu", " about the bag"),
+        ("Please send the blue dress to ", "Fatima", "."),  # somebody asks: no copy of a shop
+        ("Gorgeous dress, fits perfectly, lovely colour. Love, ", "Siobhan", ""),
+        ("It was for the ", "John Smith", " account"),
+        ("I spoke to ", "Tiffany Ng", ""),  # a brand's name, but not before a family name
+        ("收件人SHANGHAI ", "王芳", " 13812345678"),
+        ("我是", "王芳", "这款裙子有货吗"),
         ("消防培训已完成：黄浩东、", "肖嘉浩", "、朱嘉旭"),
     ],
 )
@@ -178,6 +184,9 @@ def test_names_in_fields_logs_and_small_letters(scrubber: Scrubber, before: str,
         "Pay with Klarna or Apple Pay.",
         "王致和腐乳 大块红方 340g，潘婷三分钟奇迹护发素 180ml",
         "人工客服繁忙，您也可以先问问机器人小雅。",
+        "City: Kuala Lumpur, Brand: Moncler Grenoble, size 2",
+        "Milan here we come",
+        "退货是买家付运费，收件尚可",
         "联系方式见首页，花呗可用，谢谢老板",
     ],
 )

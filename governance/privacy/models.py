@@ -15,6 +15,7 @@ from governance.privacy.normalise import segments
 from governance.privacy.overlaps import Find
 from governance.privacy.quiet import light_import
 from governance.privacy.rules import chinese_names, weighing
+from governance.privacy.rules.goods import Sells
 from governance.privacy.rules.lexicon import may_hold_name
 
 if TYPE_CHECKING:
@@ -62,14 +63,16 @@ class NameModels:
                 # Of a stretch of ordinary English words no find would be kept: it needn't be read.
                 if language in stretches and (language == "zh" or may_hold_name(text[start:end])):
                     stretches[language].append((row, start, text[start:end]))
+        sold = list(map(Sells, texts))
         for language, parts in stretches.items():
             spans = self._readers[language].read([part for _, _, part in parts])
             for (row, offset, part), places in zip(parts, spans, strict=True):
                 # A stretch of Latin letters within Chinese is weighed as Chinese: "WiFi" stands out there.
                 among_han = language == "zh" or len(part) < len(texts[row])
-                judge = chinese_names.weighed if among_han else weighing.weighed
-                judged = (judge(texts[row], offset + start, offset + end) for start, end in places)
-                found[row] += [find for find in judged if find is not None]
+                for start, end in places:
+                    place = texts[row], offset + start, offset + end
+                    find = chinese_names.weighed(*place) if among_han else weighing.weighed(*place, sold[row])
+                    found[row] += [find] if find is not None else []
         return [sorted(set(finds), key=lambda find: (find.start, find.end)) for finds in found]
 
     def _stretches(self, text: str) -> Iterator[tuple[int, int, str]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from governance.privacy.overlaps import Find
 from governance.privacy.rules.rule import BEFORE, Rule
 from governance.privacy.rules.signs import Signs
-from governance.privacy.rules.vocabulary import EDGE, END, words
+from governance.privacy.rules.vocabulary import EDGE, END, word_list, words
 
 _STREETS = (
     "Street|St|Avenue|Ave|Av|Boulevard|Blvd|Road|Rd|Lane|Ln|Drive|Dr|Court|Courts|Ct|Circle|Circles|Cir|Place|Pl|"
@@ -84,13 +84,6 @@ _NOT_A_STREET = (
     "|next|last|any|some|every|until|till|near|opposite|along|across|behind|between|only|through|via|beside|outside"
     "|inside|after|before|around"
 )
-_MONTH = (
-    "(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
-    r"|nov(?:ember)?|dec(?:ember)?)\.?,? {1,2}"
-)
-_DATED = re.compile(rf"(?<![A-Za-z]){_MONTH}\Z", re.IGNORECASE)
-_DATES = re.compile(rf"{_MONTH}(?:\d|(?-i:[a-z]))", re.IGNORECASE)
-"""A month before a number, or one after it with something in small letters behind: "13 Aug at Park Lane"."""
 _PLACE = words(
     "address|addresses|adress|adresses|adres|addy|ship|shipped|ships|shipping|deliver|delivered|delivery|live|lives|living|moved|moving|sent"
     "|send|sending|"
@@ -110,7 +103,12 @@ _SMALL_STREET = (
     rf"(?:(?:[nsew]|ne|nw|se|sw|north|south|east|west)\.?\s{{1,2}})?"
     rf"(?:{_SMALL_WORD}\s{{1,2}}|\d{{1,3}}(?:st|nd|rd|th)\s{{1,2}}){{1,3}}"
 )
-_SMALL_TOWN = rf",\s{{0,2}}{_SMALL_WORD}(?:\s{_SMALL_WORD}(?=\s?[,.\n]|\Z))?"
+_EVERYDAY = 600
+"""Of the ordinary words: those that are no town behind a street."""
+_SMALL_TOWN = (
+    r"(?P<tail>,\s{0,2}(?!(?:please|pls|plz|thanks?|thx|leave)(?![a-z]))"
+    rf"(?P<town>{_SMALL_WORD})(?P<second>\s{_SMALL_WORD}(?=\s?[,.\n]|\Z))?)"
+)
 _STREET_ENDS = rf"(?![A-Za-z'’])\.?{_UNIT}"
 _STARTS = re.compile(rf"{EDGE}{_NUMBER},?\s{{1,2}}(?=[A-Za-z0-9])")
 
@@ -119,7 +117,7 @@ _CAPITALS = tuple(
     for pattern in (
         # a street by its suffix
         rf"(?!(?:of|the)\s)(?:{_COMPASS}\s{{1,2}})?(?:{_NAME}\s{{1,2}}){{1,4}}(?:{_STREETS})(?![A-Za-z'’])\.?"
-        rf"(?:\s{{1,2}}{_COMPASS}(?![A-Za-z.]))?{_UNIT}{_TAIL}",
+        rf"(?:\s{{1,2}}{_COMPASS}(?![A-Za-z0-9.]))?{_UNIT}{_TAIL}",
         # Broadway, The Avenue, Highway 12, Avenue of the Americas, County Road 7, E 700 N
         rf"(?:{_COMPASS}\s{{1,2}})?(?:Broadway|(?:The|High|Church|Main|Park)\s(?:{_STREETS})"
         r"|(?:(?:State|County|US|Old|Farm to Market)\s)?(?:Highway|Hwy|Route|Rte|Road|Rd|Avenue|Ave|FM|CR)"
@@ -140,6 +138,10 @@ _SMALL = tuple(
 )
 _SMALL_NEAR = re.compile(rf"{_SMALL_STREET}(?:{_ANY_STREETS}){_STREET_ENDS}(?:{_SMALL_TOWN})?", re.IGNORECASE)
 
+_WORD = re.compile(r"[A-Za-z][\w'’.-]*")
+_MONTH = re.compile(r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?,? +(?=[a-z])")
+_CODE = re.compile(rf"{_ZIP}|{_POSTCODE}", re.IGNORECASE)
+
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
@@ -155,7 +157,7 @@ class Addresses:
         """All finds in a folded text."""
         text, reached = signs.text, 0
         for number in _STARTS.finditer(text):
-            if number.start() < reached or _dated(text, number):
+            if number.start() < reached:
                 continue
             end, score = _longest(signs, number.start(), number.end())
             if score:
@@ -164,21 +166,33 @@ class Addresses:
                 yield Find(self.entity, before.start() if before else number.start(), end, score)
 
 
-def _dated(text: str, number: re.Match[str]) -> bool:
-    """Whether a number is a day beside its month."""
-    return bool(_DATED.search(text, max(0, number.start() - 12), number.start()) or _DATES.match(text, number.end()))
-
-
 def _longest(signs: Signs, start: int, place: int) -> tuple[int, float]:
     """(end, score) of the longest address whose number stands before a place."""
     text = signs.text
     options = [(0, 0.0)]
-    for patterns, score in ((_CAPITALS, 0.7), (_SMALL, 0.5)):
-        options += [(found.end(), score) for pattern in patterns if (found := pattern.match(text, place))]
+    options += [(found.end(), 0.7) for pattern in _CAPITALS if (found := pattern.match(text, place))]
+    options += [(_end(found), 0.5) for pattern in _SMALL if (found := pattern.match(text, place)) and _even(found[0])]
     near = _SMALL_NEAR.match(text, place)
-    if near is not None and _PLACE.search(signs.words, max(0, start - BEFORE), start):
-        options.append((near.end(), 0.6))
+    if near is not None and _even(near[0]) and _PLACE.search(signs.words, max(0, start - BEFORE), start):
+        options.append((_end(near), 0.6))
     return max(options)
+
+
+def _even(street: str) -> bool:
+    """Whether a street is written in one way, or has a postcode: "13 Aug at Park Lane" is a day and a place."""
+    first, *rest = _WORD.findall(_MONTH.sub("", street, count=1))
+    mixed = first[0].islower() and any(word[0].isupper() for word in rest)
+    return not mixed or _CODE.search(street) is not None
+
+
+def _end(found: re.Match[str]) -> int:
+    """Where an address ends: before a town that is an ordinary word, as in "12 oak road, please leave it"."""
+    groups = found.groupdict()
+    for group, part in (("town", "tail"), ("second", "second")):
+        word = groups.get(group)
+        if word and word.strip(" .") in word_list("words.en", _EVERYDAY):
+            return found.start(part)
+    return found.end()
 
 
 RULES: tuple[Addresses | Rule, ...] = (
@@ -195,6 +209,18 @@ RULES: tuple[Addresses | Rule, ...] = (
         prefix=re.compile(rf"(?<![A-Za-z0-9])(?:{_TOWN}(?:,\s{{0,2}}|\s)){{1,2}}\Z"),
         needs=lambda signs: signs.digits > 1,
         score=0.5,
+    ),
+    Rule(  # a postcode without its space could be an article's number, but for a word before it
+        entity="STREET_ADDRESS",
+        pattern=re.compile(rf"{EDGE}[A-Z]{{1,2}}\d[A-Z\d]?\d[A-Z]{{2}}{END}"),
+        prefix=re.compile(rf"(?<![A-Za-z0-9])(?:{_TOWN}(?:,\s{{0,2}}|\s)){{1,2}}\Z"),
+        needs=lambda signs: signs.digits > 1,
+        context=words(
+            "post ?codes?", "postal code", "delivery?", "deliver(?:ing|ed|s)?", "address", "live", "shipp?(?:ing|ed)?"
+        ),
+        reach=(BEFORE, 0),
+        supported=0.5,
+        shops_own=True,
     ),
 )
 """Addresses with a number, post office boxes, and a town with its postcode."""

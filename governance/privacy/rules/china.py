@@ -16,29 +16,33 @@ _ID = words(
     "id card", "identity card", "resident id", "national id", "identity number", "id no", "id number", "id",
 )  # fmt: skip
 _RESIDENT = r"[1-9]\d{5}[ -]?(?:18|19|20)\d{2}[ -]?\d{4}[ -]?\d{3}[0-9Xx]"
-_ACCOUNT = r"(?=[A-Za-z0-9-]{0,19}[0-9_])(?=[A-Za-z0-9_-]{0,17}[a-z]{3})[A-Za-z][A-Za-z0-9_-]{5,19}(?![@.])"
+_GADGET = r"(?:iphone|ipad|airpods?|macbook|galaxy|android|windows|redmi|xiaomi|huawei|kindle|xbox)[-_\d]"
+_ACCOUNT = (
+    rf"(?!{_GADGET})"
+    r"(?=[A-Za-z0-9-]{0,19}[0-9_])(?=[A-Za-z0-9_-]{0,17}[a-z]{3})[A-Za-z][A-Za-z0-9_-]{5,19}(?![@.])"
+)
 """A name with a digit or an underscore, and letters enough to be no article's."""
 _FAR, _NEAR = (120, 60), (40, 40)
 _OTHERS = ("wechat", "weixin", "alipay", "payment", "please", "iphone", "android")
-_NOT_ORDER = "".join(
-    rf"(?<!{word}{gap})"
-    for word in ("订单", "订单号", "订单编号", "货号", "条码", "编码")
-    for gap in ("", "[:#是为 ]", "[:是为] ")
-)
+_NUMBERED = (
+    "订单", "订单号", "订单号码", "订单编号", "货号", "条码", "条形码", "编码", "流水号", "商品ID",
+    "款号", "型号", "序列号",
+)  # fmt: skip
+_NOT_ORDER = "".join(rf"(?<!{word}{gap})" for word in _NUMBERED for gap in ("", "[:#是为 ]", "[:是为] "))
 _PERMIT = words(
     "通行证", "回乡证", "台胞证", "还乡证", "港澳证", "回乡卡", "返乡证", "往来港澳", "travel permit",
     "home return permit",
 )  # fmt: skip
 _WECHAT_NEAR = words(
-    "微信", "薇", "威信", "朋友圈", "好友", "绿泡泡", "卫星", "微我", "微聊", "v信", "v❤", "[我你他她]v",
+    "微信(?!支付)", "薇", "威信", "朋友圈", "好友", "绿泡泡", "卫星", "微我", "微聊", "v信", "v❤", "[我你他她]v",
     "we ?chat", "weixin", "wx", "vx",
 )  # fmt: skip
 _PARCEL = words(
-    "快递", "快件", "拦截", "签收底单", "[这那]个?件", "tracking", "派送", "派件", "揽收", "驿站", "代收", "查件",
-    "邮寄", "寄的", "寄了", "发的", "物流号", "跨越", "安能", "宅急送", "运单", "物流", "(?<![订工])单号", "包裹",
-    "顺丰", "圆通", "中通", "申通", "韵达", "百世", "京东物流", "德邦", "极兔", "邮政", "EMS", "菜鸟", "丹鸟",
-    "取件", "寄件", "面单", "退货单", "异常件", "签收", "拒收", "改派", "转运", "中转", "给[你您亲]发", "发货",
-    "发出", "在途", "滞留", "丢件", "补发", "退回", "到哪",
+    "快递", "快件", "拦截", "签收底单", "[这那]个?件(?=[到在怎还没])", "tracking", "派送", "派件", "揽收", "驿站",
+    "代收", "查件", "邮寄", "寄的", "寄了", "发的", "物流号", "跨越", "安能", "宅急送", "运单", "物流",
+    "(?<![订工])单号", "包裹", "顺丰", "圆通", "中通", "申通", "韵达", "百世", "京东物流", "德邦", "极兔", "邮政",
+    "EMS", "菜鸟", "丹鸟", "取件", "寄件", "面单", "退货单", "异常件", "签收", "拒收", "改派", "转运", "中转",
+    "给[你您亲]发", "在途", "滞留", "丢件", "补发", "到哪",
 )  # fmt: skip
 _PROVINCE = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
 
@@ -50,7 +54,8 @@ def _wechat(signs: Signs) -> bool:
 def account_name(value: str) -> int:
     """A user name, and not the next word of the sentence: letters alone count if no dictionary has them."""
     plain = value.lower()
-    return 0 if plain.isalpha() and (plain.startswith(_OTHERS) or spelt(plain)) else len(value)
+    word = plain.isalpha() and (plain.startswith(_OTHERS) or spelt(plain))
+    return 0 if word or re.match(_GADGET, plain) else len(value)
 
 
 def _qq(signs: Signs) -> bool:
@@ -151,6 +156,7 @@ RULES: tuple[Rule, ...] = (
         needs=_wechat,
         check=account_name,
         checked=0.7,
+        shops_own=True,
     ),
     Rule(
         entity="WECHAT_ID",
@@ -185,6 +191,7 @@ RULES: tuple[Rule, ...] = (
         ),
         needs=_qq,
         score=0.7,
+        shops_own=True,
     ),
     Rule(
         entity="ALIPAY_ID",
@@ -202,7 +209,7 @@ RULES: tuple[Rule, ...] = (
         entity="ALIPAY_ID",
         pattern=re.compile(rf"{EDGE}{_ACCOUNT}{END}"),
         needs=lambda signs: signs.han,
-        context=words("支付宝", "之付宝", "支付bao", "花呗", "打钱", "转账", "alipay", "zfb"),
+        context=words("支付宝(?!付款)", "之付宝", "支付bao", "花呗", "打钱", "转账", "alipay", "zfb"),
         reach=_FAR,
         supported=0.5,
         shops_own=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from dataclasses import dataclass
 
 from governance.privacy.rules.vocabulary import word_list
 
@@ -12,7 +13,8 @@ _ASKED = "".join(
 )
 _SOMEBODY = re.compile(
     rf"(?<![A-Za-z'’])(?:{_ASKED}i|[i]['’](?:m|ve|d|ll)|im|me|my|mine|myself|he|she|him|her|his|hers"
-    r"|dear|regards|sincerely|signed|addressee|recipient|card ?holder|account holder|attn|c/o|on behalf of|deliver to"
+    r"|please|(?:can|could|would) you|(?:the|your|an?) orders?|parcels?|refund|exchange|dear|regards|sincerely|signed"
+    r"|addressee|recipient|card ?holder|account holder|attn|c/o|on behalf of|deliver to"
     r"|ship to|bill to|invoice to|parcels? for|refund to|please pay|claim from|ssn|dob|passport|billing name|identity"
     r"|congratulations|was|were|wasn't|weren't|didn't|hasn't|came|told|said|spoke|rang|bought|wore|helped|emailed"
     r"|arrived|got|gave|left|took|asked|wrote|thanked|recommended|promised|loved|went|met|has not|lol|pls|thx|cheers"
@@ -32,7 +34,7 @@ _REACH = re.compile(
 def _goods() -> re.Pattern[str]:
     goods = "|".join(sorted(word_list("products.en")))
     return re.compile(
-        rf"(?<![A-Za-z])(?:{goods}|cotton|wool|silk|leather|suede|polyester|velvet|satin|colou?rs?|colou?rway|navy|beige"
+        rf"(?<![A-Za-z])(?:{goods}|polyester|satin|colou?rs?|colou?rway|navy|beige"
         r"|sizes?|fits?|available|bestsell\w+|new in|back in stock|sold out|wash|washed|save|deals?|free (?:delivery"
         r"|shipping|returns?)|designed|crafted|handmade|features?|ingredients?|recipe|flavou?rs?|scent|notes|fragrance"
         r"|spf|pack of|set of|waterproof|lined|trim|buttons?|sleeves?|hem|waist|petite|tall|wide|styles?|shades?"
@@ -40,6 +42,20 @@ def _goods() -> re.Pattern[str]:
         r"|\d ?(?:ml|g|kg|cm|mm|oz|inch|in|l|w|v)(?![A-Za-z])|\d ?%",
         re.IGNORECASE,
     )
+
+
+@dataclass(slots=True)
+class Sells:
+    """Whether a text sells, asked at most once: the names in it may be many."""
+
+    text: str
+    answer: bool | None = None
+
+    def __call__(self) -> bool:
+        """`sells` of the text."""
+        if self.answer is None:
+            self.answer = sells(self.text)
+        return self.answer
 
 
 def sells(text: str) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from governance.privacy.overlaps import Find
-from governance.privacy.rules.goods import sells
+from governance.privacy.rules.goods import Sells
 from governance.privacy.rules.lexicon import INTRODUCING, Lists, Word, lists, openings, words
 from governance.privacy.rules.signs import Signs
 from governance.privacy.rules.weighing import LIKELY, judged
@@ -60,9 +60,9 @@ _ADDRESSED = _before(
     r"|on behalf of"
     r"|registered to|made out to|payable to|customer:|buyer:|seller:|contact:|from:|to:|ship to:?|deliver(?:ed)? to"
     r"|write to"
-    r"|name|label says|left (?:it )?with|handed to|for my|tell|ask|cust(?:omer)?|assigned to|escalated to|escalated by"
-    r"|approved by|signed off by|prepared (?:by|for)|shipped to|sold to|on behalf|according to|attention"
-    r"|remittance from|recommended by|transferred (?:from bot )?to|merged:|blocked:|action:|neighbou?r \("
+    r"|name|label says|left (?:it )?with|handed to|for my|ask|cust(?:omer)?|assigned to|escalated to|escalated by"
+    r"|approved by|signed off by|prepared (?:by|for)|shipped to|sold to|according to|attention"
+    r"|remittance from|recommended by|transferred (?:from bot )?to|merged:|blocked:|action:"
 )
 _NEAR = _before(
     r"with|by|from|for|to|and|via|please|contact|reach|called|best|xx|x|love|team|ty|man|woman|courier|that's|here is"
@@ -71,7 +71,8 @@ _NEAR = _before(
 _TRIGGERED = re.compile(rf"(?<![A-Za-z])(?:{'|'.join(sorted(INTRODUCING))})(?![A-Za-z])", re.IGNORECASE)
 _SAID = re.compile(
     r"\s(?:said|says|told|replied|promised|helped|emailed|confirmed|answered|signed|commented|wrote|called|rang|asked"
-    r"|here|is off|off sick|is out|lost|wants|needs|to (?:call|send|obtain|check|confirm|chase|follow))(?![A-Za-z])",
+    r"|here(?=[,.!?]|\s*\Z)|is off|off sick|is out|lost|wants|needs|to (?:call|send|obtain|check|confirm|chase"
+    r"|follow))(?![A-Za-z])",
     re.IGNORECASE,
 )
 _OWNED = re.compile(
@@ -87,19 +88,12 @@ _CLOSES = re.compile(r"[.!]?\s*(?:x{1,3}|xo)?\s*\Z", re.IGNORECASE)
 _FIELD = re.compile(r"(?:\A|\n|[|=:(/]|\s[-–—])[ \t]*\Z")
 _FIELD_ENDS = re.compile(r"[ \t]*(?:\Z|[\n|;)/,.=&]|[-–—]\s)")
 """What bounds a field of a form, a log or a list."""
-
-
-@dataclass(slots=True)
-class _Once:
-    """Whether a text sells, asked at most once: its names may be many."""
-
-    text: str
-    answer: bool | None = None
-
-    def __call__(self) -> bool:
-        if self.answer is None:
-            self.answer = sells(self.text)
-        return self.answer
+_OTHER_FIELD = re.compile(
+    r"(?<![A-Za-z])(?:city|town|county|state|country|region|brand|label|make|model|fabric|material|supplier|vendor|store"
+    r"|shop|branch|colou?r|shade|style|title|product|item|design|collection|shipping|carrier|courier|bank)\s?[:=]\s*\Z",
+    re.IGNORECASE,
+)
+"""Fields that hold something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,44 +111,44 @@ class Names:
         text = signs.text
         opening, introduced = openings(text)
         small = bool(opening) and next(char for char in text if char.isalpha()).islower()
-        sold = _Once(text)
+        sold = Sells(text)
         for word in opening:
-            yield from _judged(text, _introduced(text, word, sold))
-            yield from _judged(text, _pair(text, word))
-            yield from _judged(text, _alone(text, word))
-            yield from _judged(text, _typed(text, word, small))
+            for kept in (
+                _introduced(text, word, sold), _pair(text, word), _alone(text, word), _typed(text, word, small)
+            ):  # fmt: skip
+                yield from _judged(text, kept, sold)
         if not introduced:
             return
         for trigger in _TRIGGERED.finditer(text):
             # After "Mrs." or "my name is" even an ordinary word is a name.
             for word in words(text, trigger.end(), min(len(text), trigger.end() + _FAR))[:3]:
                 if _NAMED.search(text, max(0, word.start - _FAR), word.start):
-                    yield from _judged(text, _taken(text, word.start, _Cue.NAMED))
+                    yield from _judged(text, _taken(text, word.start, _Cue.NAMED), sold)
 
 
-def _judged(text: str, kept: Sequence[Word]) -> Iterator[Find]:
+def _judged(text: str, kept: Sequence[Word], sold: Sells) -> Iterator[Find]:
     if not kept:
         return
     initials = _INITIALS.search(text, max(0, kept[0].start - 9), kept[0].start)
     start = initials.start() if initials else kept[0].start
-    if (find := judged(text, start, kept[-1].end, LIKELY)) is not None:
+    if (find := judged(text, start, kept[-1].end, LIKELY, sold)) is not None:
         yield find
 
 
-def _introduced(text: str, word: Word, sold: _Once) -> Sequence[Word]:
+def _introduced(text: str, word: Word, sold: Sells) -> Sequence[Word]:
     """The name that begins with a word, if something introduces it: more than "for" or "by" in a text that sells."""
     before = max(0, word.start - _FAR)
     if _ADDRESSED.search(text, before, word.start):
         return _taken(text, word.start, _Cue.ADDRESSED)
-    owned = word.text[-2:] in ("'s", "’s") and _OWNED.match(text, word.end)
+    owned = word.among(Lists.GIVEN) and word.text[-2:] in ("'s", "’s") and _OWNED.match(text, word.end)
     if owned or _SAID.match(text, word.end):
         return _taken(text, word.start, _Cue.ADDRESSED if word.title else _Cue.NEAR)[:1]
-    if _NEAR.search(text, before, word.start):
-        return () if sold() else _taken(text, word.start, _Cue.NEAR)
     if _OPENS.search(text, max(0, word.start - 4), word.start) and len(text) - word.start < _LONG:
         kept = _taken(text, word.start, _Cue.ADDRESSED)
         if kept and _CLOSES.match(text, kept[-1].end):  # a signature, and not "Made in Portugal."
             return kept
+    if _NEAR.search(text, before, word.start) and not sold():
+        return _taken(text, word.start, _Cue.NEAR)
     return ()
 
 
@@ -215,6 +209,8 @@ def _alone(text: str, word: Word) -> Sequence[Word]:
     """Two or three words with capitals that fill a field: "Order 4711 - Bukola Adeyemi - awaiting stock"."""
     if not (word.title and _FIELD.search(text, max(0, word.start - 4), word.start)):
         return ()
+    if _OTHER_FIELD.search(text, max(0, word.start - _FAR), word.start):
+        return ()
     kept: list[Word] = []
     for one in words(text, word.start, min(len(text), word.start + _LONG))[:3]:
         if not one.title or (kept and not _beside(text, kept[-1], one)) or one.among(Lists.FREQUENT | Lists.CALENDAR):
@@ -223,7 +219,7 @@ def _alone(text: str, word: Word) -> Sequence[Word]:
     unknown = [one for one in kept if not one.among(Lists.SPELT) and one.text[1:].islower()]
     named = [one for one in kept if one.among(Lists.GIVEN | Lists.FAMILY)]
     filled = len(kept) > 1 and _FIELD_ENDS.match(text, kept[-1].end)
-    return kept if filled and len(unknown) > 0 and len({*unknown, *named}) == len(kept) else ()
+    return kept if filled and unknown and len({*unknown, *named}) == len(kept) else ()
 
 
 def _typed(text: str, word: Word, small: bool) -> Sequence[Word]:

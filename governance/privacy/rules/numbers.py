@@ -14,23 +14,11 @@ _CARD = words(
 )  # fmt: skip
 _IBAN = words("iban", "bank", "account", "transfer", "refund", "wire", "bic", "swift", "银行", "账号", "账户", "汇款")
 _SSN = words(
-    "ssn",
-    "ss#?",
-    "social security",
-    "soc(?:ial)?(?: sec)?",
-    "paystub",
-    "payroll",
-    "w-?[29]",
-    "background check",
-    "credit check",
-    "store card",
-    "financing",
-    "itin",
-    "taxpayer",
-    "tax id",
-    "社会安全号",
-    "社保号",
-)
+    "ssn", "ss ?#", "ss (?:number|no)", "social security", "soc(?:ial)? sec", "soc(?! media)",
+    "(?<!on )(?<!our )(?<!via )social(?! media| channel| post| feed)", "paystub", "payroll", "w-[29]", "w[29] form",
+    "background check", "credit check",
+    "store card", "financing", "itin", "taxpayer", "tax id", "社会安全号", "社保号",
+)  # fmt: skip
 _NINO = words("national insurance", "ni number", "ni no", "ni", "nino", "nin", "hmrc", "payroll", "paye")
 _PASSPORT = words("passport", "passports", "护照")
 

@@ -42,7 +42,8 @@ class Rule:
         context: words that support it, before or after; a placeholder such as `[CREDIT_CARD]` is none.
         reach: characters before and after a candidate in which such a word may stand.
         supported: score of a candidate near such a word, its check passed or not.
-        shops_own: a candidate right after "order number" and the like counts only with context.
+        shops_own: a candidate right after "order number" and the like counts only with context, and not at all if
+            `reach` isn't the usual one: a word far away doesn't vouch for it.
         region: whose numbering plan a telephone number follows; "": none in particular.
     """
 
@@ -84,6 +85,8 @@ class Rule:
         if self.check is not None and (length := self.check(text[start:end])):
             options.append((length, self.checked, CHECKSUM if self.checked >= 0.9 else PATTERN))
         if self.shops_own and ORDER_NUMBER.search(text, max(0, start - BEFORE), start):
+            if self.reach != (BEFORE, AFTER):
+                return 0, 0.0, 0
             options = []
         if self.context is not None and self._in_context(self.context, signs.words, start, end):
             length = self.loose(text[start:end]) if self.loose else end - start

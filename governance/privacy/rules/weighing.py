@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 
 from governance.privacy.overlaps import MODEL, Find
-from governance.privacy.rules.goods import sells
-from governance.privacy.rules.lexicon import Lists, Word, words
+from governance.privacy.rules.goods import Sells
+from governance.privacy.rules.lexicon import Lists, Word, lists, words
 from governance.privacy.rules.vocabulary import word_list
 
 _QUOTES = tuple("'\"“”‘’«»")
@@ -24,7 +24,7 @@ _BEFORE_STYLE = re.compile(
     r"|brand|two|three|four|both|st\.?|saint|chatbot|robot|virtual assistant)\s\Z",
     re.IGNORECASE,
 )
-_ARTICLE = re.compile(r"(?<![A-Za-z])(?:the|these|those|our|two|three|four|both)\s\Z", re.IGNORECASE)
+_ARTICLE = re.compile(r"(?<![A-Za-z])the\s\Z", re.IGNORECASE)
 
 
 @functools.cache
@@ -51,21 +51,23 @@ def _branded(text: str, start: int, end: int) -> bool:
     if len(around) != len(text[first : end + 2 * _FAR]):
         return False  # a letter that is longer in lower case: no brand has one
     for place in range(start - first + 1):
-        if place and around[place - 1].isalpha():
+        before = first + place - 1
+        if before >= 0 and text[before].isalpha():
             continue
         for name in _brands().get(around[place : place + 2], ()):
             last = place + len(name)
             whole = around.startswith(name, place) and not around[last : last + 1].isalpha()
-            if whole and first + last - start >= (end - start) / 2:
+            people = " " in text[start:end] and lists(name) & Lists.GIVEN  # "Jordan Lee"
+            if whole and not people and first + last - start > (end - start) / 2:
                 return True
     return False
 
 
-def judged(text: str, start: int, end: int, score: float) -> Find | None:
+def judged(text: str, start: int, end: int, score: float, sold: Sells) -> Find | None:
     """A candidate, unless a brand or a style of clothes is meant."""
     if _branded(text, start, end):
         return None
-    if _ARTICLE.search(text, max(0, start - 6), start) and " " in text[start:end]:
+    if " " in text[start:end] and _ARTICLE.search(text, max(0, start - 5), start) and sold():
         score = UNSURE  # "the Ernest Hemingway": a thing that is called so
     if text[start - 1 : start] in _QUOTES and text[end : end + 1] in _QUOTES and start:
         return None  # a style or a title
@@ -93,7 +95,7 @@ def recased(text: str) -> str:
     return "".join([*pieces, text[position:]])
 
 
-def weighed(text: str, start: int, end: int) -> Find | None:
+def weighed(text: str, start: int, end: int, sold: Sells) -> Find | None:
     """What a model's find is worth; None: it is no name."""
     if (over := _SENTENCE.search(text, start + 4, end)) is not None:
         end = over.start()  # a name that runs on into the next sentence; "Dr. Smith" doesn't
@@ -102,13 +104,13 @@ def weighed(text: str, start: int, end: int) -> Find | None:
         start = found[1].start  # "Beautiful Hudson"
         found.pop(0)
     coded = any(char.isdigit() for char in text[start:end]) or re.match(r"[-_#]?\d", text[end : end + 2])
-    candidate = judged(text, start, end, CERTAIN)
+    candidate = judged(text, start, end, CERTAIN, sold)
     if not found or coded or candidate is None:
         return None
     if len(found) == 1 and (_odd(found[0]) or _BEFORE_STYLE.search(text, max(0, start - 16), start)):
         return None
     score = min(_worth(found), candidate.score)
-    if score and len(found) == 1 and sells(text):
+    if score and len(found) == 1 and sold():
         score = UNSURE
     return Find("PERSON", start, end, score, MODEL) if score else None
 
