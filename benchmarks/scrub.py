@@ -29,7 +29,7 @@ from governance.privacy.analyser import Analyser
 from governance.privacy.overlaps import Find, resolve
 from governance.privacy.planting import plant, read_sentences
 from governance.privacy.policy import ScrubPolicy, load_policy
-from governance.privacy.pool import scrub_parallel
+from governance.privacy.pool import SHARD, scrub_parallel
 from governance.privacy.quiet import light_import, silence
 from governance.privacy.scrubber import Scrubber
 
@@ -165,7 +165,8 @@ def pooled(workers: int, count: int) -> None:
 
 def pool_ratio() -> tuple[float, float, float]:
     """(CPU of two workers, CPU of one process, their ratio), starting and loading counted apart by difference."""
-    few, many = 400, 400 + 2 * TEXTS
+    few = 2 * SHARD  # enough that both workers of the short run start, and load their models
+    many = few + 2 * TEXTS
     two = pool_cpu(2, many) - pool_cpu(2, few)
     one = pool_cpu(1, many) - pool_cpu(1, few)
     return two, one, two / one
