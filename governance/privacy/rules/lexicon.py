@@ -24,7 +24,7 @@ FREQUENT = 1_500
 """Of the ordinary words: those that are no name in small letters, whatever introduces them."""
 PROMINENT = 400
 """Of the given names: those that are names even where a dictionary has them as words, such as "john"."""
-_CACHED = 100_000
+_CACHED = 20_000
 
 
 class Lists:
