@@ -14,7 +14,7 @@ from governance.privacy import checks
 from governance.privacy.entities import ENTITIES
 from governance.privacy.normalise import fold, repair
 from governance.privacy.overlaps import Find
-from governance.privacy.rules import RULES, all_finds
+from governance.privacy.rules import RULES, all_finds, goods
 from governance.privacy.rules.rule import Rule
 from governance.privacy.rules.signs import Signs
 
@@ -244,7 +244,7 @@ def test_context_word_beside_a_placeholder_still_counts() -> None:
     ("text", "entity"),
     [
         ("订单号78399888000621什么时候发货", "TRACKING_NUMBER"),
-        ("加我微信聊聊" + "，这款很好看" * 30 + "，款号coat_2024", "WECHAT_ID"),
+        ("加我微信聊聊" + "，这款很好看" * 30 + "，新的coat_2024", "WECHAT_ID"),
         ("QQ客服在线，订单号149452085麻烦查一下", "QQ_ID"),
         ("加微信问过了，款号coat_2024还有吗", "WECHAT_ID"),
         ("微信支付成功了，型号galaxy-s24对吗", "WECHAT_ID"),
@@ -254,9 +254,16 @@ def test_context_word_beside_a_placeholder_still_counts() -> None:
         ("SS24 collection, order number 577589807 is missing two tops", "US_SSN"),
         ("Follow us on social! Item 577589807 is back", "US_SSN"),
         ("Late opening on 13 Aug at Market Street, and on Aug 14 until Church Lane closes", "STREET_ADDRESS"),
-        ("QQ糖一箱" + "，这款很好吃" * 12 + "，货号149452085", "QQ_ID"),
-        ("our W-9 form is attached. " + "All sizes are in stock. " * 9 + "sku 577589807", "US_SSN"),
+        ("QQ糖一箱" + "，这款很好吃" * 12 + "，一共149452085", "QQ_ID"),
+        ("our W-9 form is attached. " + "All sizes are in stock. " * 9 + "It has sold 577589807 times", "US_SSN"),
     ],
 )
 def test_words_far_away_or_a_shops_own_number_give_no_account(text: str, entity: str) -> None:
     assert not found(entity, text)
+
+
+def test_whether_a_text_sells_is_asked_once_however_many_its_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(goods, "sells", lambda text: bool(asked.append(text)))
+    assert len(found("PERSON", "sent by Fatima, by Priya and by Gemma")) == 3
+    assert len(asked) == 1

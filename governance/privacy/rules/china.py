@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from governance.privacy import checks
 from governance.privacy.rules.lexicon import spelt
@@ -37,6 +38,8 @@ _WECHAT_NEAR = words(
     "微信(?!支付)", "薇", "威信", "朋友圈", "好友", "绿泡泡", "卫星", "微我", "微聊", "v信", "v❤", "[我你他她]v",
     "we ?chat", "weixin", "wx", "vx",
 )  # fmt: skip
+_QQ_NEAR = words(r"(?<!@)QQ(?!\.)", "扣扣", "抠抠", "企鹅", "🐧", "[我你他她个]q", "q[群号币上我你]", "绿钻")
+_ALIPAY_NEAR = words("支付宝(?!付款)", "之付宝", "支付bao", "花呗", "打钱", "转账", "alipay", "zfb")
 _PARCEL = words(
     "快递", "快件", "拦截", "签收底单", "[这那]个?件(?=[到在怎还没])", "tracking", "派送", "派件", "揽收", "驿站",
     "代收", "查件", "邮寄", "寄的", "寄了", "发的", "物流号", "跨越", "安能", "宅急送", "运单", "物流",
@@ -60,6 +63,26 @@ def account_name(value: str) -> int:
 
 def _qq(signs: Signs) -> bool:
     return signs.digits > 4 and any(word in signs.lower for word in ("q", "扣", "抠", "企鹅", "🐧", "绿钻"))
+
+
+def _near(
+    entity: str,
+    value: str,
+    needs: Callable[[Signs], object],
+    context: re.Pattern[str],
+    reach: tuple[int, int],
+    supported: float,
+) -> Rule:
+    """An account that no word right before it introduces, somewhere near a word for what it is an account of."""
+    return Rule(
+        entity=entity,
+        pattern=re.compile(rf"{EDGE}{value}{END}"),
+        needs=needs,
+        context=context,
+        reach=reach,
+        supported=supported,
+        shops_own=True,
+    )
 
 
 RULES: tuple[Rule, ...] = (
@@ -164,24 +187,8 @@ RULES: tuple[Rule, ...] = (
         needs=lambda signs: "wxid_" in signs.text,
         score=0.8,
     ),
-    Rule(  # an account's name, somewhere near the word
-        entity="WECHAT_ID",
-        pattern=re.compile(rf"{EDGE}{_ACCOUNT}{END}"),
-        needs=_wechat,
-        context=_WECHAT_NEAR,
-        reach=_FAR,
-        supported=0.5,
-        shops_own=True,
-    ),
-    Rule(
-        entity="QQ_ID",
-        pattern=re.compile(rf"{EDGE}[1-9]\d{{5,10}}{END}"),
-        needs=_qq,
-        context=words(r"(?<!@)QQ(?!\.)", "扣扣", "抠抠", "企鹅", "🐧", "[我你他她个]q", "q[群号币上我你]", "绿钻"),
-        reach=_NEAR,
-        supported=0.45,
-        shops_own=True,
-    ),
+    _near("WECHAT_ID", _ACCOUNT, _wechat, _WECHAT_NEAR, _FAR, 0.5),
+    _near("QQ_ID", r"[1-9]\d{5,10}", _qq, _QQ_NEAR, _NEAR, 0.45),
     Rule(
         entity="QQ_ID",
         pattern=re.compile(
@@ -205,15 +212,7 @@ RULES: tuple[Rule, ...] = (
         check=account_name,
         checked=0.75,
     ),
-    Rule(
-        entity="ALIPAY_ID",
-        pattern=re.compile(rf"{EDGE}{_ACCOUNT}{END}"),
-        needs=lambda signs: signs.han,
-        context=words("支付宝(?!付款)", "之付宝", "支付bao", "花呗", "打钱", "转账", "alipay", "zfb"),
-        reach=_FAR,
-        supported=0.5,
-        shops_own=True,
-    ),
+    _near("ALIPAY_ID", _ACCOUNT, lambda signs: signs.han, _ALIPAY_NEAR, _FAR, 0.5),
     Rule(
         entity="ALIPAY_ID",
         pattern=re.compile(rf"{EDGE}2088\d{{12}}{END}"),

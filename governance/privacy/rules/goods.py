@@ -12,7 +12,7 @@ _ASKED = "".join(
     rf"(?<!{word} )" for word in ("can", "do", "if", "will", "may", "should", "could", "must", "did", "when")
 )
 _SOMEBODY = re.compile(
-    rf"(?<![A-Za-z'’])(?:{_ASKED}i|[i]['’](?:m|ve|d|ll)|im|me|my|mine|myself|he|she|him|her|his|hers"
+    rf"(?<![A-Za-z'’])(?:{_ASKED}i|i['’](?:m|ve|d|ll)|im|me|my|mine|myself|he|she|him|her|his|hers"
     r"|please|(?:can|could|would) you|(?:the|your|an?) orders?|parcels?|refund|exchange|dear|regards|sincerely|signed"
     r"|addressee|recipient|card ?holder|account holder|attn|c/o|on behalf of|deliver to"
     r"|ship to|bill to|invoice to|parcels? for|refund to|please pay|claim from|ssn|dob|passport|billing name|identity"
