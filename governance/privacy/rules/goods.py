@@ -15,14 +15,14 @@ _SOMEBODY = re.compile(
     rf"(?<![A-Za-z'’])(?:{_ASKED}i|i['’](?:m|ve|d|ll)|im|me|my|mine|myself|he|she|him|her|his|hers"
     r"|please|(?:can|could|would) you|(?:the|your|an?) orders?|parcels?|refund|exchange|dear|regards|sincerely|signed"
     r"|addressee|recipient|card ?holder|account holder|attn|c/o|on behalf of|deliver to"
-    r"|ship to|bill to|invoice to|parcels? for|refund to|please pay|claim from|ssn|dob|passport|billing name|identity"
+    r"|ship to|bill to|invoice to|claim from|ssn|dob|passport|billing name|identity"
     r"|congratulations|was|were|wasn't|weren't|didn't|hasn't|came|told|said|spoke|rang|bought|wore|helped|emailed"
     r"|arrived|got|gave|left|took|asked|wrote|thanked|recommended|promised|loved|went|met|has not|lol|pls|thx|cheers"
     r"|hi|hello)(?![A-Za-z'’])",
     re.IGNORECASE,
 )
 """A first or third person, and not the one who asks in a shop's answers to questions ("How do I return it?"); a
-greeting; or something that happened, since what shops say of their goods holds now."""
+greeting; somebody who asks for something; or something that happened, since what shops say of goods holds now."""
 _REACH = re.compile(
     r"@|\+\d{2}|\(\d{3}\)|\d{3}-\d{3,4}-\d{4}|(?<!\d)07\d{3} ?\d{6}"
     r"|(?<!\d)\d{1,5} [A-Z][a-z]+ (?:St|Street|Rd|Road|Ave|Avenue|Lane|Ln|Drive|Dr|Close|Way|Court)(?![A-Za-z])"

@@ -56,7 +56,7 @@ _ADDRESSED = _before(
     r"|spoke (?:to|with)|spoken to|speak (?:to|with)|talk(?:ed|ing)? (?:to|with)|chatt(?:ed|ing) (?:to|with)|named"
     r"|met|tell|told"
     rf"|{_FAMILY}|{_STAFF}|regards|sincerely|xoxo|yours|faithfully|signed(?: for)?(?: by)?|sent by|recipient(?: is|:)"
-    r"|attn\.?\s?:?|attention:|c/o|care of|account holder(?: is|:)?|card ?holder(?: is|:)?|owner:|addressed to"
+    r"|attn\.?\s?:?|c/o|care of|account holder(?: is|:)?|card ?holder(?: is|:)?|owner:|addressed to"
     r"|on behalf of"
     r"|registered to|made out to|payable to|customer:|buyer:|seller:|contact:|from:|to:|ship to:?|deliver(?:ed)? to"
     r"|write to"
