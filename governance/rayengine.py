@@ -16,7 +16,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from governance.errors import BackendError, MissingExtra, ScrubError, SteelyardError
@@ -30,6 +30,8 @@ R = TypeVar("R")
 
 START_SECONDS = 120.0
 """Ray that isn't up by then is given up: on a loaded machine it may hang for good."""
+STOP_SECONDS = 20.0
+"""Ray's processes that are still there by then are ended; on a loaded machine some outlive their shutdown."""
 _STORE_BYTES = 200 << 20  # shared memory for batches on their way; batches are far smaller
 _AHEAD = 2
 
@@ -177,9 +179,34 @@ def _running(workers: int) -> Iterator[Any]:
         starter.wait()
         yield ray
     finally:
+        started = _processes(folder)
         ray.shutdown()
         starter.finished.set()
+        _end(started)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _processes(folder: str) -> list[Any]:
+    """The processes of the Ray whose files are in a folder."""
+    import psutil
+
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):
+            if any(folder in word for word in child.cmdline()):
+                found += [child, *child.children(recursive=True)]
+    return found
+
+
+def _end(processes: list[Any]) -> None:
+    """Wait until processes are gone: Ray's shutdown asks them to go and returns."""
+    import psutil
+
+    _, alive = psutil.wait_procs(processes, timeout=STOP_SECONDS)
+    for process in alive:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=STOP_SECONDS)
 
 
 class _Starter(threading.Thread):
