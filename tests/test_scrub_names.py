@@ -203,3 +203,46 @@ def test_a_lower_threshold_takes_what_is_rather_a_style(scrubber: Scrubber) -> N
         text.replace("Eleanor", "[PERSON]"),
         text,
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Laura Ashley Josette Dove Grey Ready Made Eyelet Curtains 162 x 229cm",  # a title of goods
+        "MAC Matte Lipstick 3g Ruby Woo",
+        "Lavandula angustifolia, six plug plants",
+        "Logitech MX Master 3S Wireless Mouse Graphite",
+        "Dispatched from our Milton Keynes warehouse, and Poland follows on Monday.",
+        "In hard water areas such as London or Kent, descale every two months.",
+        "Do you ship to Norway?",
+        "Cook from frozen until piping hot.",
+        "I'd like to return a lipstick, it's unopened.",
+        "my points from last month arent showing",
+        "Ingredients: Aqua, Glycerin, Parfum, Linalool, Limonene",
+        "2025 Family Wall Planner, 6 columns",
+        "尊敬的顾客，您订购的商品暂时缺货。",
+        "白皮姐妹可以冲，黄一白选P02色号",
+        "前调威廉姆斯梨，中调小苍兰",
+        "部分江西、湖南地区订单可能延迟1-2天",
+        "DYSON HD15 紫红，水货禁止入库",
+    ],
+)
+def test_titles_places_and_words_of_the_dictionary_are_no_persons(scrubber: Scrubber, text: str) -> None:
+    assert scrubber.scrub_one(text, "train") == (text, {})
+
+
+@pytest.mark.parametrize(
+    ("before", "name", "after"),
+    [
+        ("A note from ", "Florita Kano", ", thanks"),  # a place, and a family name
+        ("ATTN ", "Bilal Farooq", " - LOADING DOCK C - PALLET 19"),
+        ("Bill to ", "Eduardo Loya", " 3 Boucher Grove, Exeter"),
+        ("Words by ", "Tim Holden", ". Pictures: in-house."),
+        ("shipping to ", "Kavita Begum", "."),  # a title, and a family name
+        ("I met ", "Paris Hampton", " in the shop"),
+    ],
+)
+def test_names_that_are_words_and_places_too(scrubber: Scrubber, before: str, name: str, after: str) -> None:
+    text, _ = scrubber.scrub_one(before + name + after, "train")
+    assert name not in text
+    assert "[PERSON]" in text

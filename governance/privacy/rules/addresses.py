@@ -24,7 +24,8 @@ _STREETS = (
     "Orchard|Oval|Overpass|Park|Parks|Pass|Passage|Path|Pike|Pine|Pines|Plain|Plains|Point|Points|Port|Ports|"
     "Prairie|Radial|Ramp|Ranch|Rapid|Rapids|Rest|Ridge|Ridges|River|Roads|Run|Shoal|Shoals|Shore|Shores|Skyway|"
     "Spring|Springs|Spur|Spurs|Station|Stravenue|Stream|Streets|Summit|Throughway|Trace|Track|Trafficway|Tunnel|"
-    "Underpass|Union|Unions|Valley|Valleys|Via|Viaduct|View|Views|Village|Villages|Ville|Vista|Walk|Walks|Wall|"
+    "Underpass|Union|Unions|Valley|Valleys|Via|Viaduct|View|Views|Village|Villages|Ville|Vista|Walk|Walks|"
+    "Wall(?! [A-Z][a-z]+r)|"  # not "Wall Planner"
     "Ways|Well|Wells|Wharf|Quay|Parade|Rise|Vale|Drove|Wynd|Broadway|Chase|Embankment|Yard|Esplanade|Promenade|Gate"
 )
 """Street suffixes. Source: USPS Publication 28, appendix C1, and the British ones."""

@@ -65,7 +65,7 @@ _BEFORE_TITLE = re.compile(
 )
 _THIRD = re.compile(rf"(?!{_PARTICLE}){HAN}(?=$|[^\u3400-\u9fff]|{_TITLE})")
 _WORDS = re.compile(
-    r"关机|关于|查收|方便|常用|明天|安全|金额|支付|车牌|任何|全部|单号|单子|单价|程序|包裹|高峰|高级|温馨|和平|时间"
+    r"黄皮|白皮|黄[一二]白|顾客|顾虑|夏凉|都[问说在能会有要想来去买用穿喜]|关机|关于|查收|方便|常用|明天|安全|金额|支付|车牌|任何|全部|单号|单子|单价|程序|包裹|高峰|高级|温馨|和平|时间"
     r"|成功|解决|通知|封掉|于是|向上|向下|金色|白色|黄色|蓝色|红包|党员|荣誉|都是"
     r"|都行|"
     r"应该|应急|万一|万能|段时间|段位|白天|黑色|平时|平台|高兴|高端|马上|马桶|毛衣|毛巾|毛绒|皮衣|皮鞋|盛夏|夏天"
@@ -88,9 +88,11 @@ _LIST = re.compile(
 _PRODUCT = re.compile(
     r"系列|款|牌|同款|联名|跑鞋|球鞋|运动鞋|鞋|凉茶|辣酱|酱|风格|家的|旗舰店|专卖店|官方|官网|护手霜|香水|口红|包包"
     r"|牌子|的(?:面膜|口红|鞋|包|茶|酱)|面膜|产品|手机|电器|刀|奶粉|零食|图案"
-    r"|玩偶|盲盒|贴纸|铺"
+    r"|之道|首发|玩偶|盲盒|贴纸|铺"
 )
 
+_THINGS = re.compile(r"小(?:苍兰|雏菊|白鞋|黑裙|龙虾|家电|票|程序|样|熊|红书|分子|番茄)")
+_EVENT = re.compile(r".[节款]\Z")
 _ROBOT = re.compile(r"(?:机器人|智能客服|智能助[手理]|虚拟(?:客服|助手|主播)|(?<![A-Za-z])AI ?(?:客服|助手|小)?)\Z")
 
 
@@ -136,7 +138,9 @@ def weighed(text: str, start: int, end: int) -> Find | None:
     value = text[start:end]
     if len(value) == 2 and value[0] in _SINGLE and _THIRD.match(text, end):
         end += 1
-    latin = value.isascii()  # one word of Latin letters among Han: a name only if a list has it
+    latin = value.isascii()  # one word of Latin letters among Han: a name only if a list has it, and no model or brand
+    if (latin and value.isupper()) or _EVENT.search(value) or _THINGS.match(value):
+        return None
     too_short = len(value) < 2 and not re.match(_TITLE, text[end : end + 2]) and not text[:start].endswith("姓")
     # A Chinese name begins with a family name, or is one that people call each other by: 小李, 阿梅.
     stranger = not latin and not re.match(rf"{_SURNAME}|[小老阿]", value) and not re.match(_TITLE, text[end : end + 2])

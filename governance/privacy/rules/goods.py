@@ -38,7 +38,8 @@ def _goods() -> re.Pattern[str]:
         r"|sizes?|fits?|available|bestsell\w+|new in|back in stock|sold out|wash|washed|save|deals?|free (?:delivery"
         r"|shipping|returns?)|designed|crafted|handmade|features?|ingredients?|recipe|flavou?rs?|scent|notes|fragrance"
         r"|spf|pack of|set of|waterproof|lined|trim|buttons?|sleeves?|hem|waist|petite|tall|wide|styles?|shades?"
-        r"|brands?|icon|classic|inspired|named after)(?![A-Za-z])"
+        r"|brands?|icon|classic|in stock|out of stock|oos"
+        r"|pre-?orders?|vouchers?|discounts?|offers?|(?:double|loyalty) points|inspired|named after)(?![A-Za-z])"
         r"|\d ?(?:ml|g|kg|cm|mm|oz|inch|in|l|w|v)(?![A-Za-z])|\d ?%",
         re.IGNORECASE,
     )

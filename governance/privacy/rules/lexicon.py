@@ -12,9 +12,12 @@ from governance.privacy.rules.vocabulary import word_list
 
 LETTER = "[A-Za-z\u00c0-\u024f\u1e00-\u1eff]"  # of the Latin script
 _TOKEN = re.compile(rf"{LETTER}+(?:['’-]{LETTER}+)*")
-_CONTRACTION = re.compile(r"n['’]t$|['’](?:ll|re|ve|d|m)$")
+_CONTRACTION = re.compile(
+    r"(?:n['’]t|['’](?:ll|re|ve|d|m)|^(?:are|could|did|does|do|had|has|have|is|should|was|were|would)nt)$"
+)
 _POSSESSIVE = re.compile(r"['’]s?$")
 _DOUBLED = re.compile(r"(\w+(\w))\2(?:ed|ing|er)$")  # "shipped", "fitting"
+_BEFORE = re.compile(r"(?:un|re|pre|non|over|mis|dis|out|under|anti|multi|semi|sub|super|ultra)-?(?=[a-z]{4})")
 _ENDINGS = (
     ("s", ""), ("es", ""), ("ies", "y"), ("d", ""), ("ed", ""), ("ied", "y"), ("ing", ""), ("ing", "e"), ("ly", ""),
     ("er", ""), ("er", "e"), ("ers", ""), ("y", ""), ("ness", ""), ("ful", ""), ("less", ""), ("able", ""),
@@ -24,6 +27,10 @@ FREQUENT = 1_500
 """Of the ordinary words: those that are no name in small letters, whatever introduces them."""
 PROMINENT = 400
 """Of the given names: those that are names even where a dictionary has them as words, such as "john"."""
+CENSUS = 5_164
+"""Of the given names: those of the US census. The rest are names of all the world, and some are English words."""
+USUAL_FAMILY, USUAL_GIVEN, PROMINENT_FAMILY = 5_000, 1_500, 600
+"""Of the names: those that count although they are ordinary words (the last two: places) too."""
 _CACHED = 20_000
 
 
@@ -35,6 +42,8 @@ class Lists:
     """A name and nothing else, or one that everybody knows for a name."""
     OPENS, OPENS_WITH_CAPITAL = 1 << 8, 1 << 9
     """A name may begin with it, however it is written, or with a capital alone."""
+    PLACE = 1 << 10
+    """A town, a state or a country, and no usual name."""
 
 
 @lru_cache(_CACHED)  # bounded: hostile texts must not fill the memory with words that nobody uses
@@ -44,14 +53,17 @@ def lists(word: str) -> int:
     if _CONTRACTION.search(word):
         return Lists.ORDINARY | Lists.SPELT | Lists.CONTRACTION
     service, calendar = word_list("service.en"), word_list("calendar.en")
+    in_dictionary, ordinary = spelt(word), _ordinary(word)
     found = 0
-    found |= Lists.GIVEN if word in word_list("given.en") else 0
-    found |= Lists.FAMILY if word in word_list("family.en") else 0
+    found |= Lists.GIVEN if word in word_list("given.en", CENSUS if in_dictionary else None) else 0
+    found |= Lists.FAMILY if word in word_list("family.en", USUAL_FAMILY if ordinary else None) else 0
     found |= Lists.CALENDAR if word in calendar else 0
     compound = "-" in word and all(_ordinary(part) for part in word.split("-") if part)
-    found |= Lists.ORDINARY if _ordinary(word) or compound else 0
-    found |= Lists.SPELT if found & Lists.ORDINARY or spelt(word) else 0
+    found |= Lists.ORDINARY if ordinary or compound else 0
+    found |= Lists.SPELT if found & Lists.ORDINARY or in_dictionary else 0
     found |= Lists.FREQUENT if word in word_list("words.en", FREQUENT) or word in service else 0
+    usual = word in word_list("given.en", USUAL_GIVEN) or word in word_list("family.en", PROMINENT_FAMILY)
+    found |= Lists.PLACE if word in word_list("places.en") and not usual else 0
     known = not found & Lists.SPELT or word in word_list("given.en", PROMINENT)
     if found & (Lists.GIVEN | Lists.FAMILY) and known and not found & (Lists.ORDINARY | Lists.CALENDAR):
         found |= Lists.NAME
@@ -66,7 +78,12 @@ def _ordinary(word: str) -> bool:
 
 
 def spelt(word: str) -> bool:
-    """Whether an English word, in small letters, is in the dictionary or a plain form of a stem that is."""
+    """Whether an English word, in small letters, is in the dictionary or made of a word that is: "unopened"."""
+    prefix = _BEFORE.match(word)
+    return _inflected(word) or (prefix is not None and _inflected(word[prefix.end() :]))
+
+
+def _inflected(word: str) -> bool:
     stems = word_list("spelt.en")
     if word in stems or _ordinary(word):
         return True

@@ -48,7 +48,7 @@ _STAFF = r"agent|rep|advisor|driver|manager|stylist|assistant|clerk|lady|guy|nur
 _NAMED = _before(
     r"my (?:full |first |last |given |real )?name(?:'s| is|s| was)|names? (?:is|was)|(?:full |first |last "
     r"|sur)?name\s?[:=]"
-    r"|i am called|in the names? of|under the name(?: of)?|mr|mrs|ms|miss|mx|dr|prof|professor|mister"
+    r"|i am called|in the names? of|under the name(?: of)?|mr|mrs|ms|miss|(?-i:Mx|mx)|dr|prof|professor|mister"
 )
 _ADDRESSED = _before(
     r"i am|i'm|i’m|im|it's|its|it’s|it is|this is|hi|hiya|hey|hello|dear|thanks|thank you|thx|cheers|ask(?:s|ed"
@@ -83,6 +83,7 @@ _OWNED = re.compile(
 """What follows a name, and says that somebody is meant: what they did, and what is theirs."""
 _INITIALS = re.compile(r"(?<![A-Za-z.])(?:[A-Z]\.\s?){1,3}\Z")
 _OPENS = re.compile(r"(?:\A|[\n.!?,~-])[ \t]*[-–~]?\s?\Z")
+_LISTED = re.compile(r",[^,.!?\n]*,\s\Z")
 _CLOSES = re.compile(r"[.!]?\s*(?:x{1,3}|xo)?\s*\Z", re.IGNORECASE)
 
 _FIELD = re.compile(r"(?:\A|\n|[|=:(/]|\s[-–—])[ \t]*\Z")
@@ -143,7 +144,8 @@ def _introduced(text: str, word: Word, sold: Sells) -> Sequence[Word]:
     owned = word.among(Lists.GIVEN) and word.text[-2:] in ("'s", "’s") and _OWNED.match(text, word.end)
     if owned or _SAID.match(text, word.end):
         return _taken(text, word.start, _Cue.ADDRESSED if word.title else _Cue.NEAR)[:1]
-    if _OPENS.search(text, max(0, word.start - 4), word.start) and len(text) - word.start < _LONG:
+    listed = _LISTED.search(text, max(0, word.start - _LONG), word.start)  # the last of several, and no signature
+    if _OPENS.search(text, max(0, word.start - 4), word.start) and len(text) - word.start < _LONG and not listed:
         kept = _taken(text, word.start, _Cue.ADDRESSED)
         if kept and _CLOSES.match(text, kept[-1].end):  # a signature, and not "Made in Portugal."
             return kept
@@ -165,6 +167,8 @@ def _taken(text: str, start: int, cue: _Cue) -> Sequence[Word]:
             break
     while kept and (len(kept[-1].text) == len(kept) == 1 or kept[-1].text in _PARTICLES):
         kept.pop()
+    if len(kept) == 1 and cue is not _Cue.NAMED and kept[0].among(Lists.PLACE):
+        return ()  # "from Kent"
     return kept
 
 
@@ -259,7 +263,7 @@ def _family(first: Word, last: Word) -> bool:
     if len(last.text) < 2 or len(first.text) < 2 or last.among(Lists.CONTRACTION | Lists.CALENDAR):
         return False
     if first.title and last.title:  # "Rose Tyler", and neither "Great Fit" nor "Will Return"
-        return not last.among(Lists.ORDINARY) or (last.among(Lists.FAMILY) and not first.among(Lists.ORDINARY))
+        return not last.among(Lists.SPELT) or (last.among(Lists.FAMILY) and not first.among(Lists.ORDINARY))
     small = not first.title and not last.title and not first.among(Lists.FREQUENT)
     return small and last.among(Lists.FAMILY) and not last.among(Lists.ORDINARY)
 
