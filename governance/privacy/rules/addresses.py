@@ -15,7 +15,7 @@ _STREETS = (
     "Street|St|Avenue|Ave|Av|Boulevard|Blvd|Road|Rd|Lane|Ln|Drive|Dr|Court|Courts|Ct|Circle|Circles|Cir|Place|Pl|"
     "Square|Squares|Sq|Terrace|Ter|Trail|Trl|Parkway|Pkwy|Highway|Hwy|Way|Alley|Aly|Loop|Crescent|Close|Mews|"
     "Garden|Gardens|Row|Plaza|Turnpike|Tpke|Route|Expressway|Annex|Arcade|Bayou|Beach|Bend|Bluff|Bluffs|Bottom|Branch|"
-    "Bridge|Brook|Brooks|Burg|Burgs|Bypass|Camp|Canyon|Cape|Causeway|Center|Centers|Cliff|Cliffs|Club|Common|"
+    "Bridge|Brook|Brooks|Burg|Burgs|Bypass|Camp|Canyon|Cape|Causeway|Center|Centers|Cliff|Cliffs|(?<!Book )Club|Common|"
     "Commons|Corner|Corners|Course|Cove|Cv|Coves|Creek|Crest|Crossing|Xing|Crossroad|Curve|Dale|Dam|Divide|Estate|"
     "Estates|Extension|Fall|Falls|Ferry|Field|Fields|Flat|Flats|Ford|Fords|Forest|Forge|Forges|Fork|Forks|Fort|"
     "Freeway|Gateway|Glen|Glens|Green|Greens|Grove|Groves|Harbor|Harbors|Haven|Heights|Hill|Hills|Hollow|Inlet|"

@@ -25,11 +25,12 @@ _SHOPS = re.compile(
 _APART = "(?:(?<![A-Z])|(?<=TEL)|(?<=PHONE)|(?<=MOB)|(?<=[VW]X))"
 """Capitals before a number make it a shop's, unless they say what it is."""
 _DATE = re.compile(r"(?:19|20)\d\d[-./]\d{1,2}[-./]\d{1,2}")
+_SIZES = re.compile(r"\d{2,3}-\d{2,3}/\d{2,3}-\d{2,3}")  # heights and weights
 
 
 def personal(value: str) -> int:
-    """A number, and not a shop's (free of charge, shared cost, 400 in China) or a date."""
-    return 0 if _SHOPS.match(value) or _DATE.match(value) else len(value)
+    """A number, and not a shop's (free of charge, shared cost, 400 in China), a date or a row of a table of sizes."""
+    return 0 if any(one.match(value) for one in (_SHOPS, _DATE, _SIZES)) else len(value)
 
 
 RULES: tuple[Rule, ...] = (

@@ -138,7 +138,8 @@ def weighed(text: str, start: int, end: int, sold: Sells) -> Find | None:
     if len(found) == 1 and (_odd(found[0]) or _BEFORE_STYLE.search(text, max(0, start - 16), start)):
         return None
     score = min(_worth(found), candidate.score)
-    if score and len(found) == 1 and sold():
+    made = len(found) > 1 and found[-1].among(Lists.SPELT) and not found[0].among(Lists.GIVEN)  # "Xanthan Gum"
+    if score and (len(found) == 1 or made) and sold():
         score = UNSURE
     return Find("PERSON", start, end, score, MODEL) if score else None
 
@@ -191,6 +192,8 @@ def _thing(text: str, found: Sequence[Word]) -> bool:
 
 def _odd(word: Word) -> bool:
     """An abbreviation, or a word such as "WiFi", and no name that is known."""
+    if word.text.isupper() and len(word.text) < 4 and plain(word.text) not in word_list("given.en", PROMINENT):
+        return True
     mixed = word.text[1:] != word.text[1:].lower() and not re.match(r"(?:Mc|Mac|O['’]|D['’])[A-Z]", word.text)
     return mixed and not word.among(Lists.NAME)
 
