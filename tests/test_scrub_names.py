@@ -225,6 +225,9 @@ def test_a_lower_threshold_takes_what_is_rather_a_style(scrubber: Scrubber) -> N
         "前调威廉姆斯梨，中调小苍兰",
         "部分江西、湖南地区订单可能延迟1-2天",
         "DYSON HD15 紫红，水货禁止入库",
+        "签收后拨打4006-999-999，或在小程序里预约",
+        "145-155/80-90斤选XS；155-165/90-110斤选S",
+        "品牌:金沃;型号:94-181-22;件数:37",
     ],
 )
 def test_titles_places_and_words_of_the_dictionary_are_no_persons(scrubber: Scrubber, text: str) -> None:

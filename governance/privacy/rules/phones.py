@@ -20,7 +20,7 @@ _CONTEXT = words(
 
 _SHOPS = re.compile(
     r"(?:\+?1[-. ]?)?\(?8(?:00|33|44|55|66|77|88)\)?[-. ]|(?:\+44 ?|0)(?:800|808|84[345]|87[0-3]|3\d\d)"
-    r"|[48]00[- ]?\d{3}[- ]?\d{4}$"
+    r"|[48]00[- ]?\d{3}[- ]?\d{4}$|[48]00\d[- ]\d{3}[- ]\d{3}$"
 )
 _APART = "(?:(?<![A-Z])|(?<=TEL)|(?<=PHONE)|(?<=MOB)|(?<=[VW]X))"
 """Capitals before a number make it a shop's, unless they say what it is."""
