@@ -93,7 +93,9 @@ _PRODUCT = re.compile(
 
 _THINGS = re.compile(r"小(?:苍兰|雏菊|白鞋|黑裙|龙虾|家电|票|程序|样|熊|红书|分子|番茄)")
 _EVENT = re.compile(r".[节款]\Z")
-_ROBOT = re.compile(r"(?:品牌[::：]\s?|机器人|智能客服|智能助[手理]|虚拟(?:客服|助手|主播)|(?<![A-Za-z])AI ?(?:客服|助手|小)?)\Z")
+_ROBOT = re.compile(
+    r"(?:品牌[::：]\s?|机器人|智能客服|智能助[手理]|虚拟(?:客服|助手|主播)|(?<![A-Za-z])AI ?(?:客服|助手|小)?)\Z"
+)
 
 
 def branded(text: str, start: int, end: int) -> bool:

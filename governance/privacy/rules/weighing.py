@@ -138,18 +138,28 @@ def weighed(text: str, start: int, end: int, sold: Sells) -> Find | None:
     if len(found) == 1 and (_odd(found[0]) or _BEFORE_STYLE.search(text, max(0, start - 16), start)):
         return None
     score = min(_worth(found), candidate.score)
-    made = len(found) > 1 and found[-1].among(Lists.SPELT) and not found[0].among(Lists.GIVEN)  # "Xanthan Gum"
-    if score and (len(found) == 1 or made) and sold():
+    if score and _doubtful(text, found, sold):
         score = UNSURE
     return Find("PERSON", start, end, score, MODEL) if score else None
+
+
+def _doubtful(text: str, found: Sequence[Word], sold: Sells) -> bool:
+    """Whether a model's find is rather a thing: no list of names has what it is called, or the text is about goods."""
+    unknown = not any(word.among(Lists.GIVEN | Lists.FAMILY) for word in found)
+    made = len(found) > 1 and found[-1].among(Lists.SPELT) and not found[0].among(Lists.GIVEN)  # "Xanthan Gum"
+    if (len(found) == 1 or made or unknown) and sold():
+        return True
+    first = next((char for char in text if char.isalpha()), "")
+    opens = _OPENING.search(text, max(0, found[0].start - 4), found[0].start)
+    return unknown and first.isupper() and (len(found) == 1 or opens is not None)  # "Creatine isn't a steroid."
 
 
 def _trimmed(found: list[Word]) -> list[Word]:
     """Without the words around a name that are none: "Beautiful Hudson", "Baker London", "Smith Trainers"."""
     kept = list(found)
-    while kept and _beyond(kept[0]):
+    while kept and _beyond(kept[0], Lists.SPELT | Lists.PLACE):
         kept.pop(0)
-    while kept and (_beyond(kept[-1]) or (len(kept) > 1 and _after(kept[-2], kept[-1]))):
+    while kept and (_beyond(kept[-1], Lists.SPELT) or (len(kept) > 1 and _after(kept[-2], kept[-1]))):
         kept.pop()
     return kept
 
@@ -165,10 +175,10 @@ def _coordinate(text: str, start: int) -> bool:
     return before is not None and lists(before[1]) & Lists.PLACE > 0
 
 
-def _beyond(word: Word) -> bool:
-    """Whether a name neither begins nor ends with a word."""
+def _beyond(word: Word, some: int) -> bool:
+    """Whether a word is an abbreviation, or is on some lists and on none of names."""
     short = word.text.isupper() and 1 < len(word.text) < 5
-    return (short or word.among(Lists.SPELT | Lists.PLACE)) and not word.among(Lists.GIVEN | Lists.FAMILY)
+    return (short or word.among(some)) and not word.among(Lists.GIVEN | Lists.FAMILY)
 
 
 def _after(name: Word, place: Word) -> bool:
