@@ -40,7 +40,7 @@ def _goods() -> re.Pattern[str]:
         r"|spf|pack of|set of|waterproof|lined|trim|buttons?|sleeves?|hem|waist|petite|tall|wide|styles?|shades?"
         r"|brands?|icon|classic|in stock|out of stock|oos"
         r"|pre-?orders?|vouchers?|discounts?|offers?|(?:double|loyalty) points|inspired|named after)(?![A-Za-z])"
-        r"|\d ?(?:ml|g|kg|cm|mm|oz|inch|in|l|w|v)(?![A-Za-z])|\d ?%",
+        r"|\d ?(?:ml|g|kg|cm|mm|m|oz|inch|in|l|w|v|gb|tb|mah|hz|mp)(?![A-Za-z])|\d ?%",
         re.IGNORECASE,
     )
 

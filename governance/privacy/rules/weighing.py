@@ -157,7 +157,7 @@ def _doubtful(text: str, found: Sequence[Word], sold: Sells) -> bool:
 def _trimmed(found: list[Word]) -> list[Word]:
     """Without the words around a name that are none: "Beautiful Hudson", "Baker London", "Smith Trainers"."""
     kept = list(found)
-    while kept and _beyond(kept[0], Lists.SPELT | Lists.PLACE):
+    while kept and (_beyond(kept[0], Lists.SPELT | Lists.PLACE) or _article(kept[0])):
         kept.pop(0)
     while kept and (_beyond(kept[-1], Lists.SPELT) or (len(kept) > 1 and _after(kept[-2], kept[-1]))):
         kept.pop()
@@ -173,6 +173,11 @@ def _coordinate(text: str, start: int) -> bool:
     """Whether a place stands right before: "in London or Kent"."""
     before = _AND.search(text, max(0, start - 32), start)
     return before is not None and lists(before[1]) & Lists.PLACE > 0
+
+
+def _article(word: Word) -> bool:
+    """ "An", "My": names of all the world too, and never the first word of one in these texts."""
+    return len(word.text) < 3 and word.among(Lists.FREQUENT)
 
 
 def _beyond(word: Word, some: int) -> bool:
@@ -216,7 +221,9 @@ def _worth(found: Sequence[Word]) -> float:
         # "Will Young" is made of words, and is a name with its capitals alone.
         both = len(found) > 1 and all(word.title for word in found)
         named = both and found[0].among(Lists.GIVEN) and found[-1].among(Lists.FAMILY)
-        usual = plain(found[0].text) in word_list("given.en", USUAL_GIVEN)
+        usual = plain(found[0].text) in word_list(
+            "given.en", PROMINENT if all(word.among(Lists.ORDINARY) for word in found) else USUAL_GIVEN
+        )
         return (POSSIBLE if usual else UNSURE) if named else 0.0
     if any(word.title for word in found):
         return CERTAIN
