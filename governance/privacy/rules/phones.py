@@ -25,7 +25,7 @@ _SHOPS = re.compile(
 _APART = "(?:(?<![A-Z])|(?<=TEL)|(?<=PHONE)|(?<=MOB)|(?<=[VW]X))"
 """Capitals before a number make it a shop's, unless they say what it is."""
 _DATE = re.compile(r"(?:19|20)\d\d[-./]\d{1,2}[-./]\d{1,2}")
-_SIZES = re.compile(r"\d{2,3}-\d{2,3}/\d{2,3}-\d{2,3}")  # heights and weights
+_SIZES = re.compile(r"\d{2,3}-\d{2,3}/\d{2,3}-\d{2,3}|\d{4}(?:/\d{4}){2}")  # heights and weights, models of a device
 
 
 def personal(value: str) -> int:
