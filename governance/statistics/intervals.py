@@ -97,8 +97,10 @@ def wilson(successes: float, total: float, level: float = 0.95) -> Bounds:
     return Bounds(low, high)
 
 
-def clopper_pearson(successes: int, total: int, level: float = 0.95) -> Bounds:
+def clopper_pearson(successes: float, total: float, level: float = 0.95) -> Bounds:
     """The exact binomial interval: covers at least `level` at every rate, and is wider for it.
+
+    Fractional counts (an effective sample size) interpolate between the whole ones.
 
     Raises:
         ValueError: as for `wilson`.
