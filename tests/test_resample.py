@@ -166,6 +166,10 @@ def test_an_empty_bootstrap_is_refused(clusters: int, draws: int, message: str) 
         PoissonBootstrap(clusters, draws=draws)
 
 
+def test_one_cluster_and_one_draw_will_do() -> None:
+    assert PoissonBootstrap(1, draws=1, seed=2).sums(np.ones((1, 1))) in np.arange(9)
+
+
 def test_a_table_of_other_clusters_is_refused() -> None:
     for table, message in ((np.ones((4, 2)), "a table of 5 clusters"), (np.full((5, 1), np.nan), "finite entries")):
         with pytest.raises(ValueError, match=message):
