@@ -76,6 +76,8 @@ class Subject:
         price_per_hour: what an hour of its hardware costs, in `currency`; None: not stated.
         price_per_million_tokens: (read, written) in `currency`; None: not stated.
         model: loads the model itself, for evaluators that need more than answers.
+        of: the model that this one is a fairer version of, if it is one.
+        mitigates: the group column between whose values it is meant to be fairer.
     """
 
     name: str
@@ -87,6 +89,8 @@ class Subject:
     price_per_million_tokens: tuple[float, float] | None = None
     currency: str = "USD"
     model: Callable[[], Backend] | None = None
+    of: str | None = None
+    mitigates: str | None = None
 
 
 @dataclass(frozen=True)

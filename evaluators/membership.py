@@ -7,7 +7,7 @@ with near certainty (Carlini et al. 2022, arXiv 2112.03570).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,11 @@ import numpy as np
 from evaluators.base import HELD_OUT, Predictions, Probe, Setting, Subject
 from governance.backends.base import Capability
 from governance.dataset import ScrubbedDataset
-from governance.measure import Measurement, NotMeasured, Outcome, Unit
+from governance.groups.counts import MISSING
+from governance.measure import ANY, EVERYONE, Measurement, NotMeasured, Outcome, Slice, Unit
 from governance.statistics.bootstrap import DRAWS, LEAST_DRAWS, ClusterBootstrap, Ranking, percentile_interval
+from governance.statistics.intervals import spread_interval
+from governance.statistics.multiplicity import sidak
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +29,8 @@ if TYPE_CHECKING:
 
 MEMBERS = "members"
 FPR = 0.01
-_UNITS = {"membership.auc": Unit.SCORE, "membership.tpr_at_1pct_fpr": Unit.RATE}
+AUC = "membership.auc"
+_UNITS = {AUC: Unit.SCORE, "membership.tpr_at_1pct_fpr": Unit.RATE}
 
 
 @dataclass(frozen=True)
@@ -39,14 +43,19 @@ class LossThreshold:
     Attributes:
         rows: training rows that are asked, at most; drawn once by the setting's seed.
         draws: resamples behind the intervals.
+        min_rows: training rows, and as many held-out ones, that a group needs: is the membership of some
+            people easier to tell than that of others?
     """
 
     rows: int = 2000
     draws: int = DRAWS
+    min_rows: int = 50
 
     def __post_init__(self) -> None:
         if self.rows < 1:
             raise ValueError(f"rows: expected at least 1, got {self.rows}")
+        if self.min_rows < 1:
+            raise ValueError(f"min_rows: expected at least 1, got {self.min_rows}")
         if self.draws < LEAST_DRAWS:
             raise ValueError(f"draws: expected at least {LEAST_DRAWS}, got {self.draws}")
 
@@ -76,46 +85,106 @@ class LossThreshold:
         outside = _confidence(subject.answers[HELD_OUT], setting.test, setting.labels)
         if len(inside[0]) == 0 or len(outside[0]) == 0:
             return _missing(subject, f"{len(inside[0])} training and {len(outside[0])} held-out rows with scores")
-        scores, clusters = (np.concatenate(pair) for pair in zip(inside, outside, strict=True))
+        scores, clusters = (np.concatenate([one[i] for one in (inside, outside)]) for i in range(2))
         member = np.arange(len(scores)) < len(inside[0])
-        return self._measure(subject, setting, scores, clusters.astype(np.int64), member)
+        attacked = _Attacked(scores, clusters.astype(np.int64), member)
+        found = self._measure(subject, setting, attacked)
+        for column in sorted(setting.test.groups):
+            values = [MISSING if x is None else x for side in (inside, outside) for x in side[2][column]]
+            found += self._by_group(subject, setting, attacked, column, np.array(values, dtype=object))
+        return found
 
-    def _measure(
-        self,
-        subject: Subject,
-        setting: Setting,
-        scores: NDArray[np.float64],
-        clusters: NDArray[np.int64],
-        member: NDArray[np.bool_],
+    def _by_group(
+        self, subject: Subject, setting: Setting, attacked: _Attacked, column: str, values: NDArray[np.object_]
     ) -> list[Outcome]:
-        boot = ClusterBootstrap(clusters, draws=self.draws, seed=setting.seed)
-        ranking = Ranking(scores, member)
-        others = int((~member).sum())
-        few = min(len(np.unique(clusters[side])) for side in (member, ~member))
-        counts = {"members": int(member.sum()), "held_out": others, "clusters": boot.count}
+        """The attack's AUC among the people of each group, and how far apart the groups are."""
+        found: list[Outcome] = []
+        resampled: list[tuple[float, NDArray[np.float64], int, int]] = []
+        groups = sorted(set(values.tolist()))
+        for group in groups:
+            here = attacked.take(values == group)
+            where = Slice.of({column: group})
+            few = min(int(here.member.sum()), int((~here.member).sum()))
+            if few < self.min_rows:
+                reason = f"{few} rows on one side, {self.min_rows} needed"
+                found.append(NotMeasured(metric=AUC, reason=reason, model=subject.name, slice=where))
+                continue
+            boot, ranking = ClusterBootstrap(here.clusters, draws=self.draws, seed=setting.seed), here.ranking()
+            one = float(ranking.auc()[0]), boot.rows(ranking.auc), here.fewest, len(here.scores)
+            resampled.append(one)
+            found.append(self._measured(AUC, one, setting.level, subject, where, {"members": int(here.member.sum())}))
+        everyone = Slice.of({column: ANY})
+        if len(resampled) < 2:
+            held = f"{len(resampled)} of {len(groups)} groups large enough, 2 needed"
+            return [*found, NotMeasured(metric=f"{AUC}.difference", reason=held, model=subject.name, slice=everyone)]
+        each = sidak(setting.level, len(resampled))
+        ends = spread_interval(
+            [percentile_interval(draws, value, level=each, clusters=few) for value, draws, few, _ in resampled]
+        )
+        gap = max(one[0] for one in resampled) - min(one[0] for one in resampled)
+        found.append(
+            Measurement(
+                metric=f"{AUC}.difference", value=gap, low=ends.low, high=ends.high, level=setting.level,
+                n=sum(one[3] for one in resampled), unit=Unit.DIFFERENCE, model=subject.name, slice=everyone,
+                method=f"loss-threshold attack; Šidák-simultaneous cluster bootstrap, {self.draws} draws",
+                counts={"groups": len(resampled), "groups_too_small": len(groups) - len(resampled)},
+            )
+        )  # fmt: skip
+        return found
+
+    def _measured(
+        self,
+        metric: str,
+        one: tuple[float, NDArray[np.float64], int, int],
+        level: float,
+        subject: Subject,
+        where: Slice,
+        counts: Mapping[str, float],
+    ) -> Outcome:
+        value, draws, few, rows = one
+        bounds = percentile_interval(draws, value, level=level, clusters=few)
+        return Measurement(
+            metric=metric, value=value, low=bounds.low, high=bounds.high, level=level, n=rows, unit=_UNITS[metric],
+            method=f"loss-threshold attack; cluster bootstrap, {self.draws} draws", model=subject.name, slice=where,
+            counts=counts,
+        )  # fmt: skip
+
+    def _measure(self, subject: Subject, setting: Setting, attacked: _Attacked) -> list[Outcome]:
+        boot = ClusterBootstrap(attacked.clusters, draws=self.draws, seed=setting.seed)
+        ranking, others = attacked.ranking(), int((~attacked.member).sum())
+        counts = {"members": int(attacked.member.sum()), "held_out": others, "clusters": boot.count}
+        few, rows = attacked.fewest, len(attacked.scores)
+        _, tpr = _UNITS
 
         def measured(metric: str, value: float, draws: NDArray[np.float64]) -> Outcome:
-            bounds = percentile_interval(draws, value, level=setting.level, clusters=few)
-            return Measurement(
-                metric=metric,
-                value=value,
-                low=bounds.low,
-                high=bounds.high,
-                level=setting.level,
-                n=len(scores),
-                unit=_UNITS[metric],
-                method=f"loss-threshold attack; cluster bootstrap, {self.draws} draws",
-                model=subject.name,
-                counts=counts,
-            )
+            return self._measured(metric, (value, draws, few, rows), setting.level, subject, EVERYONE, counts)
 
-        auc, tpr = _UNITS
-        outcomes = [measured(auc, float(ranking.auc()[0]), boot.rows(ranking.auc))]
+        outcomes = [measured(AUC, float(ranking.auc()[0]), boot.rows(ranking.auc))]
         if others * FPR < 1:
             reason = f"{others} held-out rows, {round(1 / FPR)} needed to see a false-positive rate of 1%"
             return [*outcomes, NotMeasured(metric=tpr, reason=reason, model=subject.name)]
         draws = boot.rows(lambda weights: ranking.tpr_at_fpr(FPR, weights))
         return [*outcomes, measured(tpr, float(ranking.tpr_at_fpr(FPR)[0]), draws)]
+
+
+@dataclass(frozen=True)
+class _Attacked:
+    """Rows that the attacker ranks, shape (n,) each."""
+
+    scores: NDArray[np.float64]
+    clusters: NDArray[np.int64]
+    member: NDArray[np.bool_]
+
+    def take(self, rows: NDArray[np.bool_]) -> _Attacked:
+        return _Attacked(self.scores[rows], self.clusters[rows], self.member[rows])
+
+    def ranking(self) -> Ranking:
+        return Ranking(self.scores, self.member)
+
+    @property
+    def fewest(self) -> int:
+        """Clusters on the side that has fewer."""
+        return min(len(np.unique(self.clusters[side])) for side in (self.member, ~self.member))
 
 
 def _why_not(subject: Subject) -> str | None:
@@ -130,14 +199,16 @@ def _why_not(subject: Subject) -> str | None:
 
 def _confidence(
     answers: Predictions, asked: ScrubbedDataset, labels: Labels
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """log p(true label) and cluster of each row with scores."""
+) -> tuple[NDArray[np.float64], NDArray[np.int64], Mapping[str, list[str | None]]]:
+    """log p(true label), cluster and group values of each row with scores."""
     assert answers.scores is not None  # noqa: S101 - narrows the type; `_why_not` looked
     truth = labels.codes(asked.labels)[answers.index]
     chance = answers.scores[np.arange(len(truth)), truth]
     scored = np.isfinite(chance)
     # A probability that underflowed to 0 still ranks lowest, without an infinite loss.
-    return np.log(np.maximum(chance[scored], np.finfo(float).tiny)), asked.clusters[answers.index][scored]
+    rows = answers.index[scored]
+    groups = {name: [values[row] for row in rows] for name, values in asked.groups.items()}
+    return np.log(np.maximum(chance[scored], np.finfo(float).tiny)), asked.clusters[rows], groups
 
 
 def _missing(subject: Subject, reason: str) -> list[Outcome]:

@@ -7,27 +7,25 @@ what changed and a killed run continues. `judge` and the renderers read the reco
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
-import itertools
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
 from evaluators.base import HELD_OUT, Found, Predictions, Probe, Setting, Subject
 from governance.answers import load_answers, save_answers
-from governance.backends.base import Answer, Backend, Capability
+from governance.backends.base import Answer, Backend, Capability, DecidesByGroup
 from governance.conclude import ID_DIGITS, Result, conclude
 from governance.config import OpenAIModel
-from governance.contenders import Contender, Ring, contender, facts_of
+from governance.contenders import Contender, Ring, contenders, facts_of
 from governance.dataset import ModelText, ScrubbedDataset
 from governance.describe import data_entry, lineage
 from governance.files import digest_file, digest_of, write_atomic
@@ -35,8 +33,11 @@ from governance.measure import Outcome
 from governance.offline import stay_home
 from governance.prepare import Plan, prepare
 from governance.progress import Progress
-from governance.record import RECORD, ModelEntry, RunRecord, load_record, save_record
+from governance.record import ModelEntry, RunRecord, save_record
+from governance.rundir import alone, existing, run_directory
 from governance.store import Store, code_digest, versions
+from governance.tableaudit import run_table_audit
+from governance.tableconfig import load_table_config
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,54 +73,19 @@ def run_audit(
     """
     stay_home()
     progress = progress or Progress(quiet=True)
+    if (of_table := load_table_config(str(source))) is not None:
+        return run_table_audit(*of_table, out=out, language=language, again=again, progress=progress)
     plan = prepare(str(source))
-    directory = _directory(out / plan.config.audit, plan.identity[:ID_DIGITS], again=again)
-    record = _existing(directory, progress)
+    directory = run_directory(out / plan.config.audit, plan.identity[:ID_DIGITS], again=again)
+    record = existing(directory, progress)
     if record is None:
-        with _alone(out / plan.config.audit, progress):
+        with alone(out / plan.config.audit, progress):
             # Asked again: another audit may have finished this very run while we waited for it.
             record = (
-                _existing(directory, progress)
+                existing(directory, progress)
                 or _Audit(plan, directory, Store(out / plan.config.audit / STORE), progress).run()
             )
     return conclude(record, plan.policy, directory, language=language)
-
-
-def _directory(folder: Path, identity: str, *, again: bool) -> Path:
-    """Where a run of this identity is or goes: its latest record's folder, or, for a new record, the next one."""
-    tries = itertools.chain([identity], (f"{identity}-{number}" for number in itertools.count(2)))
-    latest = folder / next(tries)
-    while (latest / RECORD).exists():
-        following = folder / next(tries)
-        if not again and not (following / RECORD).exists():
-            break
-        latest = following
-    return latest
-
-
-def _existing(directory: Path, progress: Progress) -> RunRecord | None:
-    if not (directory / RECORD).exists():
-        return None
-    progress.say(f"nothing changed: the record of {directory} stands")
-    return load_record(directory)
-
-
-@contextlib.contextmanager
-def _alone(folder: Path, progress: Progress) -> Iterator[None]:
-    """One audit at a time on one folder: a second one waits, then finds the first one's stages."""
-    import filelock
-
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(folder / ".lock")
-    try:
-        lock.acquire(blocking=False)
-    except filelock.Timeout:
-        progress.say(f"another audit is running in {folder}; waiting for it")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @dataclass(frozen=True)
@@ -157,11 +123,10 @@ class _Audit:
             gate=self._gate,
             progress=self.progress,
         )
-        contenders = [contender(name, model, ring) for name, model in config.models.items()]
         setting = self._setting(rows)
         probes = [probe for evaluator in plan.evaluators.values() for probe in evaluator.probes(setting)]
         subjects, entries, answers = [], [], {}
-        for one in contenders:
+        for one in contenders(config.models, ring):
             one.prepare()
             folder = self._answer(one, setting, probes)
             facts = json.loads((folder / "facts.json").read_bytes())
@@ -263,6 +228,7 @@ class _Audit:
         """Ask a model everything: held-out rows and probes. Kept as one stage."""
         held_out = self._asked(one, len(setting.test))
         asked = [probe for probe in probes if one.trained or not probe.trained_only]
+        groups = setting.test.take(held_out).groups[one.decides_by] if one.decides_by else None
         inputs = {
             "model": one.identity(),
             "rows": [text.text for text in setting.test.take(held_out).texts],
@@ -271,6 +237,7 @@ class _Audit:
             "probes": {probe.name: [text.text for text in probe.texts] for probe in asked},
             "scrub": self.plan.digests["scrub"],
             "code": code_digest("governance.answers", "governance.backends.base"),
+            **({"groups": list(groups)} if groups else {}),
         }
         finished = self.store.path("answers", inputs)
         if finished.exists():
@@ -282,7 +249,7 @@ class _Audit:
             asked = [probe for probe in asked if probe.needs <= backend.capabilities]
             total = len(held_out) + sum(len(probe.texts) for probe in asked)
             with self.progress.stage(f"ask {one.name}", total), self.store.building(finished) as working:
-                sets = {HELD_OUT: (held_out, self._ask(backend, [setting.test.texts[i] for i in held_out]))}
+                sets = {HELD_OUT: (held_out, self._ask(backend, [setting.test.texts[i] for i in held_out], groups))}
                 sets |= {probe.name: (np.arange(len(probe.texts)), self._ask(backend, probe.texts)) for probe in asked}
                 failed = sum(answer.failure is not None for _, answers in sets.values() for answer in answers)
                 save_answers(working / "answers.parquet", sets, setting.labels, setting.test)
@@ -294,11 +261,18 @@ class _Audit:
             self.progress.say(f"  {one.name}: {counted}, and --again asks them again")
         return finished
 
-    def _ask(self, backend: Backend, texts: Sequence[ModelText]) -> list[Answer]:
+    def _ask(
+        self, backend: Backend, texts: Sequence[ModelText], groups: Sequence[str | None] | None = None
+    ) -> list[Answer]:
+        """Answers in order; groups go to a backend that decides by them, beside the texts."""
         answers: list[Answer] = []
         for start in range(0, len(texts), ASKED_AT_ONCE):
-            answers += backend.classify(texts[start : start + ASKED_AT_ONCE])
-            self.progress.advance(len(texts[start : start + ASKED_AT_ONCE]))
+            part = slice(start, start + ASKED_AT_ONCE)
+            if groups is None:
+                answers += backend.classify(texts[part])
+            else:
+                answers += cast("DecidesByGroup", backend).classify_in_groups(texts[part], groups[part])
+            self.progress.advance(len(texts[part]))
         return answers
 
     def _asked(self, one: Contender, n: int) -> NDArray[np.int64]:
@@ -324,6 +298,8 @@ class _Audit:
             price_per_million_tokens=(price.read, price.written) if price else None,
             currency=config.currency,
             model=one.open,
+            of=one.of,
+            mitigates=one.mitigates,
         )
 
     def _measure(self, subjects: Sequence[Subject], setting: Setting) -> tuple[Outcome, ...]:

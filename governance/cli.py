@@ -217,12 +217,15 @@ def _columns(options: dict[str, Any]) -> tuple[str, ...]:
 
 
 @main.command()
+@click.option("--table", is_flag=True, help="Of an audit of a table of decisions.")
 @_guarded
-def schema() -> int:
+def schema(*, table: bool) -> int:
     """Print the JSON Schema of the config, for editors."""
     from governance.config import AuditConfig
+    from governance.tableconfig import TableAuditConfig
 
-    click.echo(json.dumps(AuditConfig.model_json_schema(), indent=2, ensure_ascii=False))
+    model = TableAuditConfig if table else AuditConfig
+    click.echo(json.dumps(model.model_json_schema(), indent=2, ensure_ascii=False))
     return 0
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from governance.dataset import Labels
 from governance.measure import Measurement, NotMeasured, Outcome, Unit
 from governance.statistics.bootstrap import DRAWS, ClusterBootstrap, percentile_interval
+from governance.statistics.paired import mcnemar
 from governance.statistics.scores import UNANSWERED, Auc, class_counts, class_scores, rarest
 
 if TYPE_CHECKING:
@@ -192,10 +193,7 @@ def _discordance(pair: _Pair, boot: ClusterBootstrap) -> dict[str, float]:
     only_mine, only_theirs = int((mine & ~theirs).sum()), int((theirs & ~mine).sum())
     counts: dict[str, float] = {"only_model_right": only_mine, "only_reference_right": only_theirs}
     if boot.count == len(pair.truth):
-        from scipy.stats import binomtest
-
-        discordant = only_mine + only_theirs
-        counts["mcnemar_p"] = float(binomtest(only_mine, discordant).pvalue) if discordant else 1.0
+        counts["mcnemar_p"] = mcnemar(only_mine, only_theirs)
     return counts
 
 

@@ -19,8 +19,10 @@ EVALUATORS: Mapping[str, str] = {
     "explanation": "evaluators.explanation:WordWeights",
     "fairness": "evaluators.fairness:GroupGaps",
     "membership": "evaluators.membership:LossThreshold",
+    "mitigation": "evaluators.mitigation:MitigationPrice",
     "personal-data": "evaluators.leakage:PersonalData",
     "quality": "evaluators.tasks.classification:Quality",
+    "slices": "evaluators.slices:WorstSlices",
 }
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
@@ -164,7 +166,29 @@ class OpenAIModel(_Model):
         return self
 
 
-ModelConfig = Annotated[TfidfModel | ClassifierModel | OpenAIModel, Field(discriminator="kind")]
+class MitigatedModel(_Model):
+    """Another model of the config, made fairer between the groups of one column: a model in its own right."""
+
+    kind: Literal["mitigated"]
+    of: str  # a model that this audit trains, without privacy
+    method: Literal["threshold-optimizer", "exponentiated-gradient", "reweighing"]
+    constraint: Literal["demographic-parity", "equalized-odds"] | None = None
+    group: str  # a group column of the data
+    tolerance: Share | None = None  # exponentiated-gradient: how far a group's rate may be from everybody's
+
+    @model_validator(mode="after")
+    def _fits_method(self) -> MitigatedModel:
+        if self.method == "reweighing" and self.constraint is not None:
+            raise ValueError(f"constraint: expected none with method reweighing, found '{self.constraint}'")
+        if self.method != "reweighing" and self.constraint is None:
+            wanted = "demographic-parity or equalized-odds"
+            raise ValueError(f"constraint: expected {wanted} with method {self.method}, found none")
+        if self.method != "exponentiated-gradient" and self.tolerance is not None:
+            raise ValueError(f"tolerance: expected none with method {self.method}, found {self.tolerance:g}")
+        return self
+
+
+ModelConfig = Annotated[TfidfModel | ClassifierModel | OpenAIModel | MitigatedModel, Field(discriminator="kind")]
 
 
 class EvaluatorConfig(BaseModel):

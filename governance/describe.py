@@ -62,19 +62,30 @@ def data_entry(
 def lineage(plan: Plan) -> Lineage:
     """What the record was made from."""
     digests = plan.digests
-    commit, dirty = _commit()
     installed = digests["versions"]
+    code, dirty = code_version(installed)
     return Lineage(
         plan=plan.identity,
         config=digest_of(digests["config"]),
         policy=digests["scrub"],
-        code=f"steelyard {installed.get('steelyard', 'unknown')}{f', commit {commit}' if commit else ''}",
+        code=code,
         dirty=dirty,
         versions={"python": platform.python_version(), **installed},
-        hardware=f"{platform.machine()}, {os.cpu_count()} cores",
+        hardware=hardware(),
         seed=plan.config.seed,
         prompts=digests["prompts"],
     )
+
+
+def code_version(installed: Mapping[str, str]) -> tuple[str, bool | None]:
+    """This code's version and commit in words, and whether files differ from that commit (None: unknown)."""
+    commit, dirty = _commit()
+    return f"steelyard {installed.get('steelyard', 'unknown')}{f', commit {commit}' if commit else ''}", dirty
+
+
+def hardware() -> str:
+    """This machine as a record may show it."""
+    return f"{platform.machine()}, {os.cpu_count()} cores"
 
 
 def _commit() -> tuple[str | None, bool | None]:

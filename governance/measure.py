@@ -29,6 +29,8 @@ class Unit(StrEnum):
     NATS = "nats"  # epsilon
     PROBABILITY = "probability"  # delta
     WEIGHT = "weight"  # a coefficient; log-odds per unit
+    UNITS = "units"  # the data's own unit: minutes, yuan, points of somebody's score
+    RELATIVE = "relative"  # how much more or less than something else, > -1: 0.05 is 5% more
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,8 +157,17 @@ def _number(value: float) -> str:
     return f"{value:.4g}"
 
 
-def _test(control: Control, outcome: Outcome, level: float) -> tuple[Status, float | None, str]:
-    """Hold one outcome against one control: status, the number tested, the reason in words."""
+def hold(control: Control, outcome: Outcome, level: float) -> tuple[Status, float | None, str]:
+    """Hold one outcome against one control that speaks of it.
+
+    Args:
+        control: its bound, and which end of an interval it tests.
+        outcome: what was measured, or why nothing was.
+        level: least confidence level of an interval that may prove anything.
+
+    Returns:
+        Status, the number tested (None: there is none), and the reason in words.
+    """
     if isinstance(outcome, NotMeasured):
         return Status.UNPROVEN, None, f"not measured: {outcome.reason}"
     if isinstance(outcome, Measurement) and outcome.level < level - 1e-9:
@@ -227,7 +236,7 @@ def _find(control: Control, model: str, record: RunRecord, level: float) -> list
     ]
     if not matching:
         return [finding(Status.UNPROVEN, None, f"the record holds no '{control.metric}' for this model", Slice())]
-    return [finding(*_test(control, outcome, level), outcome.slice) for outcome in matching]
+    return [finding(*hold(control, outcome, level), outcome.slice) for outcome in matching]
 
 
 def judge(record: RunRecord, policy: Policy) -> Verdict:

@@ -18,14 +18,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from governance.backends.prompts import Prompt
-from governance.config import EVALUATORS, AuditConfig, ClassifierModel, OpenAIModel, load_config
+from governance.config import (
+    EVALUATORS,
+    AuditConfig,
+    ClassifierModel,
+    MitigatedModel,
+    OpenAIModel,
+    load_config,
+)
 from governance.dataset import Labels, Roles
 from governance.errors import ConfigError, DataError
 from governance.files import digest_of
 from governance.policy import Policy, load_policy
 from governance.privacy.policy import ScrubPolicy
 from governance.privacy.policy import load_policy as load_scrub_policy
-from governance.registry import check, load
+from governance.registry import check, load, nearest
 from governance.sources import Dataset, classes_of, digest_source, locate, read_dataset
 from governance.store import code_digest, versions
 
@@ -84,29 +91,29 @@ def prepare(source: str) -> Plan:
     """
     config, path = load_config(source)
     evaluators = {
-        entry.name: _evaluator(f"{path}: evaluators.{i}", entry.name, entry.settings)
+        entry.name: evaluator_of(f"{path}: evaluators.{i}", entry.name, entry.settings)
         for i, entry in enumerate(config.evaluators)
     }
-    scrub = _within(f"{path}: scrub.policy", lambda: load_scrub_policy(config.scrub.policy, base=path.parent))
-    policy = _within(f"{path}: policy", lambda: load_policy(config.policy, base=path.parent))
+    scrub = within(f"{path}: scrub.policy", lambda: load_scrub_policy(config.scrub.policy, base=path.parent))
+    policy = within(f"{path}: policy", lambda: load_policy(config.policy, base=path.parent))
     bases = {name: base for name, model in config.models.items() if (base := _base(path, name, model)) is not None}
     for name, model in config.models.items():
         if isinstance(model, OpenAIModel):
             _check_endpoint(path, name, model)
     prompts = {
-        name: _within(f"{path}: models.{name}.prompt", partial(Prompt.load, model.prompt, path.parent))
+        name: within(f"{path}: models.{name}.prompt", partial(Prompt.load, model.prompt, path.parent))
         for name, model in config.models.items()
         if isinstance(model, OpenAIModel)
     }
     data = config.data
-    file = _within(f"{path}: data.path", lambda: locate(data.path, path.parent))
+    file = within(f"{path}: data.path", lambda: locate(data.path, path.parent))
     roles = Roles(text=data.text, label=data.label, groups=_groups(config), cluster=data.cluster)
     bands = {name: (band.column, band.edges) for name, band in data.bands.items()}
-    dataset = _within(str(path), lambda: read_dataset(file, roles, bands=bands))
-    labels = _within(str(path), lambda: classes_of(file, dataset, roles, data.positive))
+    dataset = within(str(path), lambda: read_dataset(file, roles, bands=bands))
+    labels = within(str(path), lambda: classes_of(file, dataset, roles, data.positive))
     for name in config.models:
         _check_fit(path, config, name, dataset, labels)
-    bound = {name: _within(f"{path}: models.{name}.prompt", partial(p.bind, labels)) for name, p in prompts.items()}
+    bound = {name: within(f"{path}: models.{name}.prompt", partial(p.bind, labels)) for name, p in prompts.items()}
     digests = {
         "config": config.model_dump(mode="json", exclude={"policy"}),
         "data": digest_source(file),
@@ -121,7 +128,7 @@ def prepare(source: str) -> Plan:
     return Plan(config, path, roles, dataset, labels, bases, evaluators, scrub, policy, prompts, digests)
 
 
-def _within(where: str, act: Any) -> Any:
+def within(where: str, act: Any) -> Any:
     """Run a check; what it complains about is prefixed with file and key."""
     try:
         return act()
@@ -130,25 +137,41 @@ def _within(where: str, act: Any) -> Any:
         raise type(error)(text if text.startswith(where) else f"{where}: {text}") from None
 
 
-def _evaluator(where: str, name: str, settings: Mapping[str, Any]) -> Evaluator:
-    """Build an evaluator from its settings; its dataclass fields are the keys it knows."""
-    _within(f"{where}.name", lambda: check("evaluator", name, EVALUATORS))
-    made = load("evaluator", name, EVALUATORS)
-    known = {field.name: field for field in dataclasses.fields(made) if field.init}
+def evaluator_of(
+    where: str,
+    name: str,
+    settings: Mapping[str, Any],
+    *,
+    kind: str = "evaluator",
+    known: Mapping[str, str] = EVALUATORS,
+) -> Any:
+    """Build an evaluator from its settings; its dataclass fields are the keys it knows.
+
+    Args:
+        where: file and key that name it.
+        name: its name in the config.
+        settings: the config's.
+        kind: what it is called in messages.
+        known: the built-in ones.
+    """
+    within(f"{where}.name", lambda: check(kind, name, known))
+    made = load(kind, name, known)
+    fields = {field.name: field for field in dataclasses.fields(made) if field.init}
     for key in settings:
-        if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
+        if key not in fields:
+            close = difflib.get_close_matches(key, fields, n=1)
             hint = f" Did you mean '{close[0]}'?" if close else ""
-            raise ConfigError(f"{where}.{key}: unknown key '{key}'.{hint} Known: {', '.join(sorted(known)) or 'none'}.")
-        default = known[key].default
+            raise ConfigError(
+                f"{where}.{key}: unknown key '{key}'.{hint} Known: {', '.join(sorted(fields)) or 'none'}."
+            )
+        default = fields[key].default
         if isinstance(default, bool | int | float | str) and not _fits(settings[key], default):
             wanted = type(default).__name__
             raise ConfigError(f"{where}.{key}: expected {wanted}, found {settings[key]!r}")
     try:
-        built: Evaluator = made(**{key: tuple(v) if isinstance(v, list) else v for key, v in settings.items()})
+        return made(**{key: tuple(v) if isinstance(v, list) else v for key, v in settings.items()})
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{where}: {error}") from None
-    return built
 
 
 def _fits(value: Any, default: Any) -> bool:
@@ -164,12 +187,12 @@ def _groups(config: AuditConfig) -> tuple[str, ...]:
 
 def _base(path: Path, name: str, model: Any) -> Path | None:
     if isinstance(model, ClassifierModel):
-        base: Path = _within(f"{path}: models.{name}.base", lambda: locate(model.base, path.parent))
+        base: Path = within(f"{path}: models.{name}.base", lambda: locate(model.base, path.parent))
         _check_layers(f"{path}: models.{name}", base, model)
         return base
     if isinstance(model, OpenAIModel) and model.launch is not None:
         where = f"{path}: models.{name}.launch.model"
-        launched: Path = _within(where, lambda: locate(model.launch.model, path.parent))
+        launched: Path = within(where, lambda: locate(model.launch.model, path.parent))
         return launched
     return None
 
@@ -221,3 +244,27 @@ def _check_fit(path: Path, config: AuditConfig, name: str, dataset: Dataset, lab
             if label not in labels.classes:
                 known = ", ".join(labels.classes)
                 raise ConfigError(f"{path}: models.{name}.class_weights: no class '{label}'. Known: {known}.")
+    if isinstance(model, MitigatedModel):
+        _check_mitigated(f"{path}: models.{name}", config, model, labels)
+
+
+def _check_mitigated(where: str, config: AuditConfig, model: MitigatedModel, labels: Labels) -> None:
+    """What a mitigated model stands on must be there, be trained here, and promise nothing that this would break."""
+    base = config.models.get(model.of)
+    if base is None:
+        raise ConfigError(f"{where}.of: no model '{model.of}'. {nearest(model.of, config.models)}")
+    if isinstance(base, MitigatedModel):
+        raise ConfigError(f"{where}.of: expected a model that isn't mitigated itself, found '{model.of}'")
+    if isinstance(base, OpenAIModel):
+        kind = f"'{model.of}' of kind {base.kind}"
+        raise ConfigError(f"{where}.of: expected a model that this audit trains, found {kind}")
+    if isinstance(base, ClassifierModel) and base.private is not None:
+        raise ConfigError(
+            f"{where}.of: expected a model trained without privacy, found '{model.of}', whose privacy claim would not "
+            f"cover what is fitted here on the rows' labels and their values of '{model.group}'"
+        )
+    columns = _groups(config)
+    if model.group not in columns:
+        raise ConfigError(f"{where}.group: no group column '{model.group}'. {nearest(model.group, columns)}")
+    if not labels.binary:
+        raise ConfigError(f"{where}: expected a task of two classes, found {len(labels.classes)}")

@@ -32,6 +32,8 @@ class ModelEntry(_Frozen):
 
     name: str
     kind: str  # "sklearn", "classifier", "openai", …
+    # The model that this one is a fairer version of. Left out where there is none: older records keep their digests.
+    of: str | None = Field(default=None, exclude_if=lambda of: of is None)
     title: str  # one line for people
     source: str  # base model, package or endpoint host; never a path of this machine
     licence: str | None = None

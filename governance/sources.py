@@ -5,13 +5,13 @@ Nothing here hands a text to a model; the only way onwards is through the scrubb
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import importlib.util
 import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -189,7 +189,7 @@ def read_dataset(
     )
     if not len(keep):
         raise DataError(f"{path}: no row has both a text (column '{roles.text}') and a label ('{roles.label}')")
-    groups = {name: _group(path, table, name, bands, keep) for name in roles.groups}
+    groups = {name: group_values(path, table, name, bands, keep) for name in roles.groups}
     if roles.cluster:
         # A row without a cluster stands alone: the row number can't collide, being of another type.
         values = [_label(value) or row for row, value in enumerate(table[roles.cluster].to_pylist())]
@@ -238,25 +238,34 @@ def _label(value: Any) -> str | None:
     return str(value).strip() or None
 
 
-def _group(
+def group_values(
     path: Path,
     table: pa.Table,
     name: str,
     bands: Mapping[str, tuple[str, Sequence[float]]],
     keep: NDArray[np.int64],
+    *,
+    key: str = "data",
 ) -> tuple[str | None, ...]:
+    """The values of a group column or band in some rows.
+
+    Raises:
+        DataError: no value, too many, or a band of what isn't a number; `key` is the config's section that names it.
+    """
     column = bands[name][0] if name in bands else name
     values = table[column].to_pylist()
     try:
         made = [_band(values[i], bands[name][1]) if name in bands else _label(values[i]) for i in keep]
     except (TypeError, ValueError):
-        raise DataError(f"{path}: data.bands.{name}.column: expected numbers in column '{column}'") from None
+        raise DataError(f"{path}: {key}.bands.{name}.column: expected numbers in column '{column}'") from None
     if all(value is None for value in made):
-        raise DataError(f"{path}: data.groups: sensitive column '{name}' has no value in any row; remove it or fill it")
+        raise DataError(
+            f"{path}: {key}.groups: sensitive column '{name}' has no value in any row; remove it or fill it"
+        )
     if len(set(made)) > MAX_GROUPS:
         raise DataError(
-            f"{path}: data.groups: column '{name}' has {len(set(made))} values, at most {MAX_GROUPS} make groups; "
-            "is it an identifier (data.cluster) or a number (data.bands)?"
+            f"{path}: {key}.groups: column '{name}' has {len(set(made))} values, at most {MAX_GROUPS} make groups; "
+            f"is it an identifier ({key}.cluster) or a number ({key}.bands)?"
         )
     return tuple(made)
 
@@ -272,10 +281,21 @@ def _band(value: Any, edges: Sequence[float]) -> str | None:
     number = float(value)
     if math.isnan(number):
         return None
-    if number < edges[0]:
+    place = bisect.bisect_right(edges, number)
+    return band_label(edges, place, whole=number.is_integer())
+
+
+def band_label(edges: Sequence[float], place: int, *, whole: bool) -> str:
+    """The name of the band below `edges[place]`, or above the last edge; whole numbers have a last one in each.
+
+    >>> [band_label([30, 40], place, whole=True) for place in range(3)], band_label([30, 40], 1, whole=False)
+    (['under 30', '30-39', '40 and over'], '30 to under 40')
+    """
+    if place == 0:
         return f"under {edges[0]:g}"
-    for low, high in pairwise(edges):
-        if low <= number < high:
-            whole = float(low).is_integer() and float(high).is_integer() and number.is_integer()
-            return f"{low:g}-{high - 1:g}" if whole else f"{low:g} to under {high:g}"
-    return f"{edges[-1]:g} and over"
+    if place == len(edges):
+        return f"{edges[-1]:g} and over"
+    low, high = edges[place - 1], edges[place]
+    if whole and float(low).is_integer() and float(high).is_integer():
+        return f"{low:g}-{high - 1:g}"
+    return f"{low:g} to under {high:g}"

@@ -42,6 +42,7 @@ def render(view: View, model: ModelView) -> bytes:
         attack=_attack(view, model),
         gaps=_fairness(view, model, gaps=True),
         groups=_fairness(view, model, gaps=False),
+        price=_price(view, model),
         words=_words(view, model),
         controls=_controls(view, model),
         limits=[texts(f"limits.{name}") for name in chapter_rest.LIMITS],
@@ -119,7 +120,7 @@ def _own(view: View, model: ModelView) -> list[Outcome]:
 def _metrics(view: View, model: ModelView) -> Table:
     """Everything measured over all rows that no other section of the card shows."""
     texts = view.texts
-    elsewhere = ("fairness.", "explanation.weight", "privacy.", "membership.")
+    elsewhere = ("fairness.", "mitigation.", "explanation.weight", "privacy.", "membership.")
     rows = []
     for outcome in _own(view, model):
         if outcome.metric.startswith(elsewhere):
@@ -154,7 +155,8 @@ def _fairness(view: View, model: ModelView, *, gaps: bool) -> Table | None:
         outcome
         for outcome in _own(view, model)
         if outcome.metric.startswith("fairness.")
-        and bool(base_name(outcome.metric)[1]) is gaps
+        and (base_name(outcome.metric)[1] if gaps else not base_name(outcome.metric)[1])
+        and not base_name(outcome.metric)[1].endswith(("_rest", "_best"))  # the page has each group beside others
         and (gaps or len(outcome.slice.pairs) <= 1)
     ]
     if not found:
@@ -170,6 +172,12 @@ def _fairness(view: View, model: ModelView, *, gaps: bool) -> Table | None:
         for outcome in found
     ]
     return Table(texts("card.fairness.title"), head, rows)
+
+
+def _price(view: View, model: ModelView) -> Table | None:
+    """How a model made fairer differs from the one that it was made from."""
+    found = [o for o in _own(view, model) if o.metric.startswith("mitigation.") and getattr(o, "reference", None)]
+    return generic(view, found, view.texts("card.price.title")) if found else None
 
 
 def _words(view: View, model: ModelView) -> Table | None:

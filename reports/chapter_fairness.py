@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 
 from governance.measure import ANY, Measurement, NotMeasured, Outcome, Slice, reading_order
 from reports.blocks import Block, Cell, Chapter, Panel, Shelf, Table, axis_of, cell, generic, matrix, present, scaled
 from reports.charts import Point, forest
-from reports.text import clean, scale_of
+from reports.frontier import frontier
+from reports.groupwise import against_rest, tolerated, worst_slices
+from reports.text import base_name, clean, scale_of
 from reports.view import ModelView, View
 
-RATES = ("selection_rate", "true_positive_rate", "false_positive_rate", "accuracy")
+RATES = ("selection_rate", "true_positive_rate", "false_positive_rate", "precision", "accuracy")
+GAPS = (*RATES, "equalized_odds")
+SCORES = ("auc", "calibration_error")
 DRAWN = 4
 """Models that fit into one chart of groups."""
 GROUPS = 14
@@ -25,10 +30,13 @@ def chapter(shelf: Shelf) -> Chapter:
     blocks = []
     for place, column in enumerate(columns):
         blocks.append(_column(shelf, column, f"c{place}"))
+        blocks += present_blocks([against_rest(shelf, column, f"c{place}", _drawn(view)[:2])])
     for pair in pairs:
         blocks += _crossings(shelf, pair)
+    blocks += present_blocks([worst_slices(shelf)])
+    blocks += frontier(shelf)
     blocks += _gone(view)
-    rest = shelf.rest(lambda metric: metric.startswith("fairness."))
+    rest = shelf.rest(lambda metric: metric.startswith(("fairness.", "slices.")))
     if rest:
         title = texts("more.fairness")
         blocks.append(Block(title=texts("more"), tables=[generic(view, rest, title)], folded=title))
@@ -50,6 +58,25 @@ def _columns(view: View) -> tuple[list[str], list[tuple[str, str]]]:
     return list(single), list(pairs)
 
 
+def _metrics(view: View, columns: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """What was measured by these columns, group by group, and of which gaps: the usual rates first, then the rest."""
+    plain = dict.fromkeys(f"fairness.{rate}" for rate in (*RATES, *SCORES))
+    gaps = dict.fromkeys(f"fairness.{rate}.{made}" for rate in GAPS for made in ("difference", "ratio"))
+    for outcome in view.record.outcomes:
+        if outcome.metric.startswith("fairness.") and tuple(column for column, _ in outcome.slice) == columns:
+            stem, made = base_name(outcome.metric)
+            if made in ("difference", "ratio"):
+                gaps.setdefault(outcome.metric)
+            elif not made and stem != "fairness.missing":
+                plain.setdefault(outcome.metric)
+    return list(plain), list(gaps)
+
+
+def present_blocks(blocks: Sequence[Block | None]) -> list[Block]:
+    """Those that hold anything."""
+    return [block for block in blocks if block is not None]
+
+
 def _by_slice(view: View, metric: str, model: ModelView, columns: tuple[str, ...]) -> dict[Slice, Outcome]:
     """One model's outcomes over the groups of these columns."""
     return {
@@ -67,24 +94,28 @@ def _drawn(view: View) -> list[ModelView]:
 def _gap_table(shelf: Shelf, columns: tuple[str, ...]) -> Table | None:
     texts = shelf.view.texts
     named = texts("slice.and").join(clean(column, 60) for column in columns)
-    metrics = [f"fairness.{rate}.{made}" for rate in RATES for made in ("difference", "ratio")]
     where = Slice.of(dict.fromkeys(columns, ANY))
-    return matrix(shelf, metrics, caption=texts("fairness.gaps.title", columns=named), where=where)
+    return matrix(
+        shelf, _metrics(shelf.view, columns)[1], caption=texts("fairness.gaps.title", columns=named), where=where
+    )
 
 
 def _gap_panel(view: View, column: str, name: str) -> Panel | None:
-    texts = view.texts
+    """The widest gaps, each with what the policy tolerates."""
+    texts, where = view.texts, Slice.of({column: ANY})
     points = []
-    for rate in RATES:
+    for rate in GAPS:
+        metric = f"fairness.{rate}.difference"
+        bound = tolerated(view, metric, where, view.controls_on(metric))
         for model in _drawn(view):
-            outcome = view.find(f"fairness.{rate}.difference", model.name, Slice.of({column: ANY}))
+            outcome = view.find(metric, model.name, where)
             if isinstance(outcome, Measurement):
-                points.append(Point(texts(f"fairness.short.{rate}"), model.mark, *scaled(outcome)))
+                points.append(Point(texts(f"fairness.short.{rate}"), model.mark, *scaled(outcome), bound=bound))
     if not points:
         return None
     title = texts("fairness.gaps.title", columns=clean(column, 60))
     svg = forest(points, name=f"gap-{name}", title=title, axis=texts("axis.points"), zero=0.0)
-    return Panel(title, texts("fairness.gaps.panel"), svg)
+    return Panel(title, texts("fairness.gaps.panel"), svg, any(point.bound is not None for point in points))
 
 
 def _column(shelf: Shelf, column: str, name: str) -> Block:
@@ -93,8 +124,7 @@ def _column(shelf: Shelf, column: str, name: str) -> Block:
     gap = _gap_panel(view, column, name)
     panels = [gap] if gap else []
     tables = present([_gap_table(shelf, (column,))])
-    for rate in RATES:
-        metric = f"fairness.{rate}"
+    for metric in _metrics(view, (column,))[0]:
         found = {model.name: _by_slice(view, metric, model, (column,)) for model in view.charted}
         slices = sorted(
             {where for outcomes in found.values() for where in outcomes},
@@ -114,7 +144,7 @@ def _column(shelf: Shelf, column: str, name: str) -> Block:
         ]
         title = texts.metric(metric)
         tables.append(Table(title.title, head, rows))
-        panel = _group_panel(view, metric, column, slices[:GROUPS], f"{rate.replace('_', '-')}-{name}")
+        panel = _group_panel(view, metric, column, slices[:GROUPS], f"{_id(metric)}-{name}")
         if panel:
             panels.append(panel)
     return Block(
@@ -138,6 +168,11 @@ def _sizes(view: View, column: str) -> list[str]:
     )
     missing = view.texts.count(view.record.data.groups_missing.get(column, 0))
     return [view.texts("fairness.sizes", sizes=shown, missing=missing)]
+
+
+def _id(metric: str) -> str:
+    """A metric's name as an id of the page may hold it."""
+    return re.sub(r"[^a-z0-9]+", "-", metric.removeprefix("fairness.").lower())
 
 
 def _group_panel(view: View, metric: str, column: str, slices: Sequence[Slice], name: str) -> Panel | None:

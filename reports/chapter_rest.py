@@ -13,7 +13,7 @@ from reports.text import clean
 from reports.view import ModelView, View
 
 WORDS = 12
-KNOWN = ("quality.", "fairness.", "explanation.", "data.", *PREFIXES)
+KNOWN = ("quality.", "fairness.", "mitigation.", "explanation.", "data.", *PREFIXES)
 LIMITS = ("cause", "drift", "other_uses", "groups", "attacks", "security", "law")
 """What an audit of this kind does not weigh; each has its string."""
 

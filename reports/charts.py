@@ -34,6 +34,7 @@ class Point:
         value: None where there is no figure; `gone` then says so in its place.
         low: None: unbounded.
         high: None: unbounded.
+        bound: what a policy demands of this row alone, as a dashed line across it.
     """
 
     label: str
@@ -42,6 +43,22 @@ class Point:
     low: float | None = None
     high: float | None = None
     gone: str = ""
+    bound: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """One model in two figures at once.
+
+    Attributes:
+        mark: the model's place in the record.
+        x: figure, low and high end, on the horizontal axis; None: unbounded.
+        y: the same on the vertical axis.
+    """
+
+    mark: int
+    x: tuple[float, float | None, float | None]
+    y: tuple[float, float | None, float | None]
 
 
 def style_of(mark: int) -> tuple[str, str]:
@@ -94,7 +111,8 @@ def forest(
     gap = 15 if len(marks) <= 2 else 11
     step = max(26, gap * len(marks) + 10)
     zeros = [] if zero is None else [zero]
-    low, high = _domain(points, [*bounds, *zeros])
+    own = {point.label: point.bound for point in points if point.bound is not None}
+    low, high = _domain(points, [*bounds, *own.values(), *zeros])
     rows, missing = list[_Row](), list[_Row]()
     for point in points:
         middle = labels.index(point.label) * step + step / 2
@@ -109,6 +127,9 @@ def forest(
         "labels": _labels(labels, step),
         "zero": [{"v": value} for value in zeros],
         "bounds": [{"v": bound} for bound in bounds],
+        "ticks": [
+            {"v": v, "y": labels.index(t) * step + 2, "y2": (labels.index(t) + 1) * step - 2} for t, v in own.items()
+        ],
         "rows": rows,
         "missing": missing,
     }
@@ -139,6 +160,41 @@ def curve(points: Sequence[tuple[float, float]], *, mark: int, name: str, title:
     return _draw("curve", {"rows": rows}, height=120, domain=domain, axis=axis, name=name, title=title)
 
 
+def scatter(spots: Sequence[Spot], *, name: str, title: str, x: str, y: str) -> str:
+    """Figures in two dimensions: a mark per model, and a cross of both its intervals.
+
+    Args:
+        spots: what to draw.
+        name: the chart's id in the page.
+        title: what a screen reader says.
+        x: caption of the horizontal axis, whose 0 is drawn: gaps end there.
+        y: caption of the vertical axis.
+    """
+    across = _domain([Point("", spot.mark, *spot.x) for spot in spots], [0.0])
+    up = _domain([Point("", spot.mark, *spot.y) for spot in spots], [])
+    rows: list[_Row] = []
+    for spot in spots:
+        colour, shape = style_of(spot.mark)
+        ends = [
+            end if found is None else found
+            for end, found in zip((*across, *up), (*spot.x[1:], *spot.y[1:]), strict=True)
+        ]
+        rows.append(
+            {
+                "x": spot.x[0],
+                "xlo": ends[0],
+                "xhi": ends[1],
+                "v": spot.y[0],
+                "ylo": ends[2],
+                "yhi": ends[3],
+                "c": colour,
+                "s": shape,
+            }
+        )
+    data: dict[str, list[_Row]] = {"rows": rows, "zero": [{"x": 0.0}], "caption": [{"t": short(y, 44)}]}
+    return _draw("scatter", data, height=210, domain=across, axis=x, name=name, title=title, up=up)
+
+
 def _labels(labels: Sequence[str], step: float) -> list[_Row]:
     return [{"y": place * step + step / 2, "t": short(label)} for place, label in enumerate(labels)]
 
@@ -159,8 +215,9 @@ def _draw(
     axis: str,
     name: str,
     title: str,
+    up: tuple[float, float] | None = None,
 ) -> str:
-    """Fill a chart's frame with its data.
+    """Fill a chart's frame with its data; `up` is the vertical domain of a chart that has one.
 
     Altair builds and checks each kind of chart once; building it anew for every
     panel would take longer than drawing it.
@@ -168,6 +225,8 @@ def _draw(
     spec = json.loads(_frame(kind))
     x = spec["layer"][0]["encoding"]["x"]
     x["scale"]["domain"], x["axis"]["title"] = list(domain), short(axis, 60)
+    if up is not None:
+        spec["layer"][0]["encoding"]["y"]["scale"]["domain"] = list(up)
     spec |= {"height": height, "datasets": dict(data)}
     return tidy(_convert(json.dumps(spec)), name=name, title=clean(title, 200))
 
@@ -180,18 +239,21 @@ def _convert(spec: str) -> str:
     return str(vl_convert.vegalite_to_svg(spec))
 
 
-@lru_cache(maxsize=3)
+@lru_cache(maxsize=4)
 def _frame(kind: str) -> str:
     """One kind of chart without its data, as Vega-Lite JSON. `y` is in pixels, so rows are never measured."""
     import altair as alt
 
-    layers = {"forest": _forest_layers, "bars": _bars_layers, "curve": _curve_layers}[kind]()
+    kinds = {"forest": _forest_layers, "bars": _bars_layers, "curve": _curve_layers, "scatter": _scatter_layers}
+    layers, left, top = kinds[kind](), LABELS, 6
+    if kind == "scatter":  # numbers beside the axis, not labels; its caption on top
+        left, top = 46, 26
     chart = (
         alt.layer(*layers)
         .properties(
-            width=WIDTH,
+            width=LABELS + WIDTH - left,
             height=1,
-            padding={"left": LABELS, "right": 14, "top": 6, "bottom": 38},
+            padding={"left": left, "right": 14, "top": top, "bottom": 38},
             autosize=alt.AutoSizeParams(type="none"),
         )
         .configure_view(stroke=None)
@@ -217,6 +279,7 @@ def _forest_layers() -> list[Any]:
         _named("zero").mark_rule(color=MUTED, strokeWidth=1).encode(x=_x(alt, "v")),
         _named("labels").mark_text(**_label_style()).encode(x=alt.value(-EDGE), y=row, text="t:N"),
         _named("bounds").mark_rule(color=INK, strokeWidth=1.5, strokeDash=dash).encode(x="v:Q"),
+        _named("ticks").mark_rule(color=INK, strokeWidth=1.5, strokeDash=dash).encode(x="v:Q", y=row, y2="y2"),
         rows.mark_rule(strokeWidth=2, strokeCap="round").encode(x="lo:Q", x2="hi"),
         rows.mark_point(filled=True, size=90, opacity=1).encode(x="v:Q", shape=alt.Shape("s:N", scale=None)),
         # First a halo in the page's colour: a dashed bound must not strike the words through.
@@ -245,6 +308,28 @@ def _curve_layers() -> list[Any]:
     return [
         rows.mark_point(filled=True, size=40, opacity=1).encode(x=_x(alt, "x", tickMinStep=1)),
         rows.mark_line(strokeWidth=2).encode(x="x:Q"),
+    ]
+
+
+def _scatter_layers() -> list[Any]:
+    import altair as alt
+
+    scale = alt.Scale(domain=[0, 1], zero=False, nice=False)
+    axis = alt.Axis(title=None, tickCount=5, format="~r", **_axis_style())
+    rows = _named("rows").encode(color=alt.Color("c:N", scale=None))
+    return [
+        rows.mark_rule(strokeWidth=2, strokeCap="round").encode(
+            x=_x(alt, "xlo"), x2="xhi", y=alt.Y("v:Q", scale=scale, axis=axis)
+        ),
+        rows.mark_rule(strokeWidth=2, strokeCap="round").encode(x="x:Q", y="ylo:Q", y2="yhi"),
+        _named("zero").mark_rule(color=MUTED, strokeWidth=1).encode(x="x:Q"),
+        # A halo in the page's colour keeps marks apart that lie close together.
+        rows.mark_point(filled=True, size=150, opacity=1, stroke=PAPER, strokeWidth=2).encode(
+            x="x:Q", y="v:Q", shape=alt.Shape("s:N", scale=None)
+        ),
+        _named("caption")
+        .mark_text(align="left", baseline="middle", fontSize=11, color=MUTED, clip=False)
+        .encode(x=alt.value(-36), y=alt.value(-14), text="t:N"),
     ]
 
 

@@ -34,7 +34,9 @@ _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"})
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _SHARES = frozenset(
     {"coverage", "accuracy", "accuracy_all", "precision", "recall"}
-    | {"selection_rate", "true_positive_rate", "false_positive_rate"}
+    | {"selection_rate", "true_positive_rate", "false_positive_rate", "equalized_odds", "macro_recall"}
+    | {"refusal_rate", "scoring_rate", "envy_share"}
+    | {"demographic_parity"}
 )
 """Metrics that are shares of rows: their differences are told in percentage points."""
 
@@ -72,6 +74,13 @@ def _visible(char: str) -> str:
     return char
 
 
+MADE = frozenset(
+    {"difference", "ratio", "difference_to_rest", "ratio_to_rest", "difference_to_best", "ratio_to_best"}
+    | {"rows_left_out", "unknown", "excluded"}
+)
+"""What is made of a metric: gaps between groups, one group beside others, and what it does not speak of."""
+
+
 def base_name(metric: str) -> tuple[str, str]:
     """A metric's stem and what is made of it.
 
@@ -81,13 +90,13 @@ def base_name(metric: str) -> tuple[str, str]:
     ('quality.auc', '')
     """
     stem, _, last = metric.rpartition(".")
-    return (stem, last) if last in {"difference", "ratio"} else (metric, "")
+    return (stem, last) if last in MADE and "." in stem else (metric, "")
 
 
 def scale_of(metric: str, unit: Unit) -> int:
     """100 for what is told in percent or points, else 1."""
     share = base_name(metric)[0].rpartition(".")[2] in _SHARES
-    return 100 if unit is Unit.RATE or (unit is Unit.DIFFERENCE and share) else 1
+    return 100 if unit in (Unit.RATE, Unit.RELATIVE) or (unit is Unit.DIFFERENCE and share) else 1
 
 
 @lru_cache(maxsize=len(LANGUAGES))
@@ -171,7 +180,8 @@ class Texts:
         title = self._strings.get(f"metric.{stem}.title", clean(stem, 80))
         says = self._strings.get(f"metric.{stem}.says", "")
         if made:
-            kind = "paired" if reference else made
+            # Of a gap more is worse, so a change of one is told without praise or blame.
+            kind = ("change" if stem.startswith("mitigation.") else "paired") if reference else made
             title = self(f"made.{kind}.title", metric=title, reference=clean(reference, 40))
             says = self(f"made.{kind}.says", reference=clean(reference, 40))
         return Metric(name, title, says)
@@ -201,8 +211,6 @@ class Texts:
             signed: a plus sign for what is better than its reference.
         """
         plus = "+" if signed else ""
-        if unit is Unit.RATE:
-            return _minus(_percent(value))
         if unit is Unit.DIFFERENCE:
             return self._difference(value, metric, plus)
         if unit is Unit.SECONDS:
@@ -213,7 +221,14 @@ class Texts:
             return _scientific(value)
         if unit is Unit.COUNT:
             return _minus(f"{value:,.0f}" if value == int(value) else f"{value:,.2f}")
-        return _minus({Unit.WEIGHT: f"{value:+.2f}", Unit.RATIO: f"{value:.2f}"}.get(unit) or _plain(value, unit))
+        shapes = {
+            Unit.RATE: _percent(value),
+            Unit.RELATIVE: f"{value * 100:+.1f}%",
+            Unit.UNITS: f"{value:,.4g}",
+            Unit.WEIGHT: f"{value:+.2f}",
+            Unit.RATIO: f"{value:.2f}",
+        }
+        return _minus(shapes.get(unit) or _plain(value, unit))
 
     def _difference(self, value: float, metric: str, plus: str) -> str:
         if scale_of(metric, Unit.DIFFERENCE) == 100:

@@ -184,6 +184,7 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
 def test_the_schema_is_for_editors() -> None:
     schema = json.loads(run("schema").output)
     assert set(schema["properties"]) >= {"audit", "data", "models", "candidate"}
+    assert set(json.loads(run("schema", "--table").output)["properties"]) >= {"audit", "table", "settings", "policy"}
 
 
 def test_init_writes_what_audit_runs(tmp_path: Path) -> None:

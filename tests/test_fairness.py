@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.stats import binom
 
 from evaluators.base import HELD_OUT, Predictions, Setting, Subject
-from evaluators.fairness import METRICS, GroupGaps
+from evaluators.fairness import GroupGaps
 from governance.backends.base import Capability
 from governance.dataset import Labels, ScrubbedDataset, ScrubbedText
-from governance.measure import Measurement, NotMeasured, Outcome, Slice, Unit
+from governance.errors import ConfigError
+from governance.measure import Fact, Measurement, NotMeasured, Outcome, Slice, Unit
 from governance.statistics.intervals import clustered_wilson
 
 BINARY = Labels(("no", "yes"), "yes")
 THREE = Labels(("差", "中", "好"), None)
 RATES = ("selection_rate", "true_positive_rate", "false_positive_rate")
+METRICS = (*RATES, "accuracy")
+KINDS = ("difference", "ratio")
 
 
 def setting(truth: Sequence[str], groups: Mapping[str, Sequence[str | None]], labels: Labels = BINARY, clusters=None):
@@ -101,7 +105,6 @@ def test_figures_equal_metric_frame() -> None:
             assert measured(gap).value == pytest.approx(frame.difference(method="between_groups")[metric])
             assert measured(ratio).value == pytest.approx(frame.ratio(method="between_groups")[metric])
             assert (gap.unit, ratio.unit) == (Unit.DIFFERENCE, Unit.RATIO)
-    assert len(found) == len(METRICS) * (3 + 2 + 6 + 3 * 2)
     assert {(x.model, x.task) for x in found.values()} == {("m", "classification")}
 
 
@@ -201,8 +204,12 @@ def test_failed_rows_are_left_out() -> None:
     found = measure(predicted, setting(truth, {"g": ["a"] * 50 + ["b"] * 50}))
     assert measured(found["accuracy", "g=a"]).n == 30
     everything = measure([None] * 100, setting(truth, {"g": ["a"] * 100}))
-    assert {reason(x) for x in everything.values()} == {"no held-out row was answered"}
-    assert {where for _, where in everything} == {"g=*"}
+    gone = {key: x for key, x in everything.items() if isinstance(x, NotMeasured)}
+    assert {reason(x) for (metric, _), x in gone.items() if metric.split(".")[0] in (*METRICS, "equalized_odds")} == {
+        "no held-out row was answered"
+    }
+    assert {where for _, where in gone} == {"g=*"}
+    assert set(everything) - set(gone) == {("missing", "g=(missing)")}
 
 
 def test_answers_are_matched_to_the_rows_asked() -> None:
@@ -214,15 +221,22 @@ def test_answers_are_matched_to_the_rows_asked() -> None:
     assert {x.value for x in outcomes if x.metric == "fairness.accuracy" and isinstance(x, Measurement)} == {1.0}
 
 
-def test_several_classes_without_a_positive_one_have_accuracy_only() -> None:
+def test_several_classes_without_a_positive_one_are_each_held_against_the_rest() -> None:
     rng = np.random.default_rng(0)
-    truth = rng.choice(THREE.classes, 120).tolist()
-    found = measure(truth, setting(truth, {"g": ["a", "b"] * 60}, THREE))
-    assert measured(found["accuracy.difference", "g=*"]).value == 0.0
-    for metric in RATES:
-        for kind in ("difference", "ratio"):
-            assert reason(found[f"{metric}.{kind}", "g=*"]) == "the task has 3 classes and none is declared positive"
-    assert len(found) == 2 + 2 + 3 * 2
+    truth = rng.choice(THREE.classes, 240).tolist()
+    predicted = [("中" if label == "差" else label) for label in truth]
+    found = measure(predicted, setting(truth, {"g": ["a", "b"] * 120}, THREE))
+    right = np.array(truth) == np.array(predicted)
+    assert measured(found["accuracy", "g=a"]).value == pytest.approx(right[::2].mean())
+    assert measured(found["true_positive_rate", "(class)=差, g=a"]).value == 0.0
+    assert measured(found["true_positive_rate", "(class)=好, g=a"]).value == 1.0
+    share = (np.array(truth)[::2] != "好").mean()
+    assert measured(found["selection_rate", "(class)=中, g=a"]).value == pytest.approx(share)
+    assert ("selection_rate", "g=a") not in found
+    assert measured(found["macro_recall", "g=b"]).value == pytest.approx(2 / 3)
+    gap = measured(found["macro_recall.difference", "g=*"])
+    assert gap.value == 0.0
+    assert gap.high > 0
 
 
 def test_several_classes_with_a_positive_one_have_rates_and_their_own_accuracy() -> None:
@@ -239,16 +253,125 @@ def test_several_classes_with_a_positive_one_have_rates_and_their_own_accuracy()
 def test_without_group_columns_nothing_is_claimed() -> None:
     found = measure(["yes"] * 40, setting(["yes"] * 40, {}))
     assert {reason(x) for x in found.values()} == {"the config declares no group columns"}
-    assert set(found) == {(f"{m}.{kind}", "everyone") for m in METRICS for kind in ("difference", "ratio")}
+    assert {(f"{m}.{kind}", "everyone") for m in METRICS for kind in KINDS} <= set(found)
 
 
-def test_intersections_can_be_left_out() -> None:
-    truth, predicted, groups = shop(300)
-    found = measure(predicted, setting(truth, groups), intersections=False)
-    assert {where for _, where in found if "*" in where} == {"age=*", "department=*"}
+@pytest.mark.parametrize(("depth", "cuts"), [(1, 3), (2, 6), (3, 7)])
+def test_intersections_go_as_deep_as_asked(depth: int, cuts: int) -> None:
+    truth, predicted, groups = shop(900)
+    groups["sex"] = ["f", "m", None] * 300
+    found = measure(predicted, setting(truth, groups), depth=depth)
+    assert len({where for metric, where in found if "*" in where and metric == "accuracy.difference"}) == cuts
+    if depth == 3:
+        rows = [i for i in range(900) if groups["sex"][i] == "f" and groups["age"][i] == "40+"]
+        rows = [i for i in rows if groups["department"][i] == "上衣"]
+        one = measured(found["selection_rate", "age=40+, department=上衣, sex=f"])
+        assert one.n == len(rows)
+        assert one.value == pytest.approx(np.mean([predicted[i] == "yes" for i in rows]))
 
 
-@pytest.mark.parametrize("name", ["min_rows", "min_class_rows"])
+def test_each_group_stands_against_the_rest_and_the_best() -> None:
+    truth, predicted, groups = shop(2000)
+    found = measure(predicted, setting(truth, {"age": groups["age"]}))
+    yes, age = np.array(predicted) == "yes", np.array(groups["age"])
+    rates = {value: yes[age == value].mean() for value in ("18-29", "30-39", "40+")}
+    for value, rate in rates.items():
+        rest = yes[age != value].mean()
+        assert measured(found["selection_rate.difference_to_rest", f"age={value}"]).value == pytest.approx(rate - rest)
+        ratio = measured(found["selection_rate.ratio_to_rest", f"age={value}"])
+        assert ratio.value == pytest.approx(rate / rest)
+        best = measured(found["selection_rate.ratio_to_best", f"age={value}"])
+        assert best.value == pytest.approx(rate / max(rates.values()))
+    assert measured(found["selection_rate.ratio_to_rest", "age=40+"]).high < 1  # the planted gap
+    assert ("accuracy.ratio_to_best", "age=40+") not in found  # the impact ratio is of selections
+
+
+def test_equalised_odds_is_the_worse_of_both() -> None:
+    from fairlearn.metrics import equalized_odds_difference, equalized_odds_ratio
+
+    truth, predicted, groups = shop(3000)
+    found = measure(predicted, setting(truth, {"age": groups["age"]}))
+    arguments = {
+        "y_true": np.array(truth) == "yes",
+        "y_pred": np.array(predicted) == "yes",
+        "sensitive_features": groups["age"],
+    }
+    gap, ratio = (measured(found[f"equalized_odds.{kind}", "age=*"]) for kind in KINDS)
+    assert gap.value == equalized_odds_difference(**arguments)
+    assert ratio.value == equalized_odds_ratio(**arguments)
+    parts = [measured(found[f"{metric}.difference", "age=*"]) for metric in RATES[1:]]
+    assert gap.low <= max(part.low for part in parts)  # wider: it speaks of twice as many rates at once
+    assert gap.high >= max(part.high for part in parts)
+
+
+def test_a_control_explains_a_gap_away() -> None:
+    """Women buy what is recommended rarely; within a department all are treated alike."""
+    rng = np.random.default_rng(3)
+    department = rng.choice(["衣", "鞋"], 4000)
+    sex = np.where(rng.random(4000) < np.where(department == "衣", 0.8, 0.2), "f", "m")
+    predicted = np.where(rng.random(4000) < np.where(department == "衣", 0.3, 0.7), "yes", "no").tolist()
+    groups = {"sex": sex.tolist(), "department": department.tolist()}
+    found = measure(predicted, setting(predicted, groups), controls=("department",))
+    assert measured(found["selection_rate.difference", "sex=*"]).low > 0.1
+    for value in ("衣", "鞋"):
+        within = measured(found["selection_rate.difference", f"department={value}, sex=*"])
+        assert within.value < 0.06
+        rows = (department == value) & (sex == "f")
+        rest = (department == value) & (sex == "m")
+        yes = np.array(predicted) == "yes"
+        contrast = measured(found["selection_rate.difference_to_rest", f"department={value}, sex=f"])
+        assert contrast.value == pytest.approx(yes[rows].mean() - yes[rest].mean())
+    with pytest.raises(ConfigError, match=r"controls: no group column 'shop'\. Known: department, sex"):
+        GroupGaps(controls=("shop",)).probes(setting(predicted, groups))
+
+
+def test_rows_without_a_value_can_be_left_out() -> None:
+    truth = ["yes", "no"] * 60
+    within = setting(truth, {"g": ["a", "a", "b", "b", None, None] * 20})
+    for how, groups in (("group", 3), ("exclude", 2)):
+        found = measure(truth, within, missing=how)
+        assert measured(found["accuracy.difference", "g=*"]).counts["groups"] == groups
+        fact = found["missing", "g=(missing)"]
+        assert isinstance(fact, Fact)
+        assert fact.value == 40
+        assert (("accuracy", "g=(missing)") in found) == (how == "group")
+    with pytest.raises(ValueError, match="expected 'group' or 'exclude'"):
+        GroupGaps(missing="drop")
+
+
+def scored(n: int = 1500) -> tuple[list[str], list[str], np.ndarray, list[str]]:
+    rng = np.random.default_rng(5)
+    truth = rng.random(n) < 0.5
+    group = rng.choice(["a", "b"], n)
+    noise = np.where(group == "a", 0.12, 0.4)
+    scores = np.clip(0.5 + (truth - 0.5) * 0.4 + rng.normal(0, noise), 0, 1)
+    words = np.array(["no", "yes"])
+    predicted = words[(scores > 0.5).astype(int)].tolist()
+    return words[truth.astype(int)].tolist(), predicted, np.stack([1 - scores, scores], axis=1), group.tolist()
+
+
+def test_ranking_and_calibration_by_group() -> None:
+    from sklearn.metrics import roc_auc_score
+
+    truth, predicted, scores, group = scored()
+    within = setting(truth, {"g": group}, clusters=np.arange(1500) // 2)
+    one = subject(predicted)
+    one = replace(one, answers={HELD_OUT: replace(one.answers[HELD_OUT], scores=scores)})
+    outcomes = GroupGaps().measure([one], within)
+    found = {(x.metric.removeprefix("fairness."), x.slice.label()): x for x in outcomes}
+    for name in ("a", "b"):
+        rows = np.array(group) == name
+        auc = measured(found["auc", f"g={name}"])
+        assert auc.value == pytest.approx(roc_auc_score((np.array(truth) == "yes")[rows], scores[rows, 1]))
+        assert auc.n == rows.sum()
+    assert measured(found["auc.difference", "g=*"]).low > 0.05
+    errors = [measured(found["calibration_error", f"g={name}"]).value for name in "ab"]
+    assert measured(found["calibration_error.difference", "g=*"]).value == pytest.approx(abs(errors[0] - errors[1]))
+    without = measure(predicted, within)
+    assert reason(without["auc.difference", "g=*"]) == "the model gives labels without scores"
+
+
+@pytest.mark.parametrize("name", ["min_rows", "min_class_rows", "depth"])
 def test_settings_are_checked(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name}: expected at least 1, got 0"):
         GroupGaps(**{name: 0})

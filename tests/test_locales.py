@@ -31,7 +31,9 @@ COMPOSED = {
     "month.": [str(month) for month in range(1, 13)],
     "data.rows.": ["read", "empty", "duplicate", "used", "train", "test"],
     "models.": ["model", "kind", "source", "licence", "trained", "rows", "settings", "digest"],
-    "fairness.short.": ["selection_rate", "true_positive_rate", "false_positive_rate", "accuracy"],
+    "fairness.short.": [
+        "selection_rate", "true_positive_rate", "false_positive_rate", "precision", "accuracy", "equalized_odds",
+    ],
     "table.": ["metric", "model", "slice", "value", "n", "method", "status", "reason", "control", "bound",
                "class", "word"],
     "claim.": [],

@@ -204,3 +204,38 @@ def test_settings_are_checked() -> None:
         LossThreshold(rows=0)
     [probe] = LossThreshold(rows=1).probes(setting(5, 5))
     assert len(probe.texts) == 1
+
+
+def test_whose_membership_is_easier_to_tell() -> None:
+    """Group b is memorised, group 甲 is not, and one group is too small to say."""
+    rng = np.random.default_rng(0)
+    within = setting(600, 600)
+    names = np.array(["甲", "b", "few"], dtype=object)[rng.choice(3, 1_200, p=[0.49, 0.49, 0.02])]
+    names[0] = None
+    train = replace(within.train, groups={"g": tuple(names[:600])})
+    test = replace(within.test, groups={"g": tuple(names[600:])})
+    within = replace(within, train=train, test=test)
+    inside = np.where(names[:600] == "b", rng.uniform(0.7, 1, 600), rng.uniform(0.4, 1, 600))
+    outside = rng.uniform(0.4, 1, 600)
+    evaluator = LossThreshold(draws=300)
+    asked = evaluator._members(within)
+    inside = inside[asked.rows]
+    given = {HELD_OUT: answers(within.test, outside), MEMBERS: answers(asked, inside)}
+    found = {
+        (x.metric, x.slice.label()): x for x in evaluator.measure([Subject("m", ALL, given, trained=True)], within)
+    }
+    told, hidden = (measured(found["membership.auc", f"g={name}"]) for name in ("b", "甲"))
+    assert told.low is not None
+    assert told.low > 0.6
+    assert hidden.low is not None
+    assert hidden.high is not None
+    assert hidden.low < 0.5 < hidden.high
+    gap = measured(found["membership.auc.difference", "g=*"])
+    assert gap.value == pytest.approx(told.value - hidden.value)
+    assert gap.low is not None
+    assert gap.low > 0
+    assert gap.counts == {"groups": 2, "groups_too_small": 2}
+    small = found["membership.auc", "g=few"]
+    assert isinstance(small, NotMeasured)
+    assert small.reason.endswith("rows on one side, 50 needed")
+    assert ("membership.auc", "g=(missing)") in found

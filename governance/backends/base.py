@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from governance.dataset import ModelText
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Capability(StrEnum):
@@ -79,4 +83,23 @@ class Explains(Protocol):
 
     def weights(self, per_class: int) -> Sequence[WordWeight]:
         """The weightiest words of each class, heaviest first."""
+        ...
+
+
+class DecidesByGroup(Protocol):
+    """A backend whose decision, though not whose model, uses the value of a sensitive column.
+
+    Rows of the data have such values; texts that an evaluator makes up have none, and are asked through `classify`.
+    """
+
+    def classify_in_groups(self, texts: Sequence[ModelText], groups: Sequence[str | None]) -> Sequence[Answer]:
+        """One answer per text and its group's value, in order; None: the row has no value."""
+        ...
+
+
+class Featured(Backend, Protocol):
+    """A backend that shows what its last layer works on."""
+
+    def features(self, texts: Sequence[ModelText]) -> tuple[Any, NDArray[np.float64]]:
+        """Features, shape (n, d), an array or a CSR matrix, and the seconds that each text took, shape (n,)."""
         ...

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from governance.backends.base import Answer, Capability
 from governance.dataset import Labels, ModelText
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from governance.training.encoder import LowerLayers
     from governance.training.model import Classifier
 
@@ -60,6 +62,14 @@ class ClassifierBackend:
             Answer(label=classes[int(np.argmax(row))], scores=tuple(map(float, row)), seconds=float(spent))
             for row, spent in zip(scores, seconds, strict=True)
         ]
+
+    def features(self, texts: Sequence[ModelText]) -> tuple[Any, NDArray[np.float64]]:
+        """See `Featured`: the lower layers' states, averaged over each text's tokens. Trained layers have no part."""
+        hidden = self._lower.outputs(texts)
+        began = time.perf_counter()
+        found = hidden.pooled().numpy()
+        pooling = (time.perf_counter() - began) / max(1, len(texts))
+        return found, np.asarray(hidden.seconds[hidden.positions], dtype=float) + pooling
 
     def close(self) -> None:
         """See `Backend`."""

@@ -7,13 +7,16 @@ import time
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from governance.backends.base import Answer, Capability, WordWeight
 from governance.dataset import Labels, ModelText
 from governance.errors import BackendError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 BATCH = 256
 
@@ -56,6 +59,12 @@ class SklearnBackend:
                 for row in scores
             ]
         return answers
+
+    def features(self, texts: Sequence[ModelText]) -> tuple[Any, NDArray[np.float64]]:
+        """See `Featured`: what the vectoriser makes of the texts."""
+        began = time.perf_counter()
+        found = self._pipeline[0].transform([text.text for text in texts])
+        return found, np.full(len(texts), (time.perf_counter() - began) / max(1, len(texts)))
 
     def weights(self, per_class: int) -> Sequence[WordWeight]:
         """See `Explains`. With two classes, one row of coefficients serves both, with opposite signs."""

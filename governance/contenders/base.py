@@ -6,15 +6,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from governance.backends.base import Backend
+from typing_extensions import override
+
+from governance.backends.base import Backend, Featured
 from governance.backends.prompts import Prompt
 from governance.claims import PrivacyClaim
 from governance.dataset import Labels, ScrubbedDataset
 from governance.progress import Progress
 from governance.record import ModelEntry
 from governance.store import Store
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Gate = Callable[[str, Literal["prompt", "output"]], tuple[str, dict[str, int]]]
 """Scrubs one text on its way out or back: its scrubbed form and counts by entity."""
@@ -50,9 +56,20 @@ class Ring:
 
 
 class Contender(ABC):
-    """A model of the config. `open` may take minutes the first time; `entry` is asked after it was weighed."""
+    """A model of the config. `open` may take minutes the first time; `entry` is asked after it was weighed.
+
+    Attributes:
+        trained: whether this audit trains it.
+        of: the model that it is a fairer version of.
+        mitigates: the group column between whose values it is meant to be fairer.
+        decides_by: the group column whose value its decision needs beside the text; then its backend is a
+            `DecidesByGroup`.
+    """
 
     trained = True
+    of: str | None = None
+    mitigates: str | None = None
+    decides_by: str | None = None
 
     def __init__(self, name: str, ring: Ring) -> None:
         self.name = name
@@ -85,12 +102,62 @@ class Contender(ABC):
         """
 
 
+class Trainable(Contender):
+    """A contender that this audit trains, and can train again with other row weights or build upon.
+
+    Attributes:
+        licence: as the config states it.
+        regularisation: scikit-learn's C for linear models on its features.
+    """
+
+    licence: str | None = None
+    regularisation: float = 1.0
+
+    @property
+    @abstractmethod
+    def directory(self) -> Path:
+        """Where its training leaves what `open_at` needs."""
+
+    @override
+    def prepare(self) -> None:
+        if not self.directory.exists():
+            with self.ring.store.building(self.directory) as working:
+                self.train(working, self.name)
+
+    @override
+    def open(self) -> Backend:
+        return self.open_at(self.directory)
+
+    @abstractmethod
+    def train(self, directory: Path, called: str, row_weights: NDArray[np.float64] | None = None) -> None:
+        """Train by its recipe; leaves all that `open_at` needs in `directory`.
+
+        Args:
+            directory: where; may hold what an interrupted attempt left.
+            called: what to say is being trained.
+            row_weights: how much each training row counts, shape (n,); None: all alike.
+        """
+
+    @abstractmethod
+    def open_at(self, directory: Path) -> Featured:
+        """A backend on what `train` left."""
+
+    @abstractmethod
+    def described(self, directory: Path) -> Mapping[str, Any]:
+        """Fields of a record's entry that depend on what `train` left."""
+
+    @abstractmethod
+    def costs(self, positive: NDArray[np.bool_]) -> tuple[float, float]:
+        """What a false positive and a false negative cost its recipe, by how it weighs the classes."""
+
+
 def facts_of(backend: Backend) -> dict[str, Any]:
     """What only a backend that has just answered knows; kept beside its answers."""
     return {
         "capabilities": sorted(backend.capabilities),
         "sent": dict(getattr(backend, "sent", {})),
         "reported_model": getattr(backend, "reported_model", None),
+        "fell_back": getattr(backend, "fell_back", None),
     }
 
 

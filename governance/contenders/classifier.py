@@ -9,26 +9,30 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from governance.backends.base import Backend
+from governance.backends.base import Featured
 from governance.claims import PrivacyClaim
 from governance.config import ClassifierModel
-from governance.contenders.base import Contender, Ring, public_name
+from governance.contenders.base import Ring, Trainable, public_name
 from governance.errors import ConfigError
 from governance.files import digest_file
 from governance.record import ModelEntry
 from governance.store import code_digest, versions
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from governance.training.classifier import Recipe
     from governance.training.encoder import LowerLayers
 
 
-class Classifier(Contender):
+class Classifier(Trainable):
     """A pretrained encoder whose upper part this audit trains, privately or not."""
 
     def __init__(self, name: str, config: ClassifierModel, ring: Ring) -> None:
         super().__init__(name, ring)
         self.config = config
+        self.licence = config.licence
         self._base, self._base_digest = ring.base[name]
 
     @cached_property
@@ -51,7 +55,8 @@ class Classifier(Contender):
         }  # fmt: skip
 
     @property
-    def _directory(self) -> Path:
+    @override
+    def directory(self) -> Path:
         return self.ring.store.path("classifier", self._inputs)
 
     @cached_property
@@ -88,44 +93,56 @@ class Classifier(Contender):
         )
 
     @override
-    def prepare(self) -> None:
+    def train(self, directory: Path, called: str, row_weights: NDArray[np.float64] | None = None) -> None:
         from governance.training import classifier
 
-        if self._directory.exists():
-            return
         recipe, lower, ring = self._recipe(), self._lower, self.ring
-        with ring.progress.stage(f"read with the lower layers for {self.name}", lower.missing(ring.train.texts)):
+        with ring.progress.stage(f"read with the lower layers for {called}", lower.missing(ring.train.texts)):
             lower.outputs(ring.train.texts)
         total = recipe.plan.steps if recipe.plan else recipe.epochs * len(ring.train)
-        with ring.progress.stage(f"train {self.name}", total), ring.store.building(self._directory) as directory:
+        with ring.progress.stage(f"train {called}", total):
             advance = ring.progress.reach if recipe.plan else ring.progress.advance
-            classifier.train(recipe, ring.train, ring.labels, lower, directory, advance)
+            classifier.train(recipe, ring.train, ring.labels, lower, directory, advance, row_weights)
 
     @override
     def identity(self) -> Mapping[str, object]:
         from governance.training.model import WEIGHTS
 
         # The weights, not the recipe: two private runs of one recipe are two models.
-        return {"weights": digest_file(self._directory / WEIGHTS), **self._inputs}
+        return {"weights": digest_file(self.directory / WEIGHTS), **self._inputs}
 
     @property
     @override
     def claim(self) -> PrivacyClaim | None:
         from governance.training.classifier import read_claim
 
-        return read_claim(self._directory)
+        return read_claim(self.directory)
 
     @override
-    def open(self) -> Backend:
+    def open_at(self, directory: Path) -> Featured:
         from governance.backends.hf import ClassifierBackend
 
-        return ClassifierBackend(self._directory, self._lower, self.ring.labels)
+        return ClassifierBackend(directory, self._lower, self.ring.labels)
 
     @override
-    def entry(self, weighed_on: int, facts: Mapping[str, Any]) -> ModelEntry:
+    def costs(self, positive: NDArray[np.bool_]) -> tuple[float, float]:
+        labels, weights = self.ring.labels, self.config.class_weights
+        [other] = set(labels.classes) - {labels.positive}
+        return weights.get(other, 1.0), weights.get(str(labels.positive), 1.0)
+
+    @override
+    def described(self, directory: Path) -> Mapping[str, Any]:
         from governance.training.classifier import parts, read_curve
         from governance.training.model import WEIGHTS
 
+        return {
+            "trained_parts": parts(self.config.cached_layers, self.config.trained_layers, self._lower.layers),
+            "digest": digest_file(directory / WEIGHTS),
+            "curve": read_curve(directory),
+        }
+
+    @override
+    def entry(self, weighed_on: int, facts: Mapping[str, Any]) -> ModelEntry:
         config = self.config
         flat = config.model_dump(include={"cached_layers", "trained_layers", "max_tokens", "learning_rate"})
         flat |= {"epochs": config.epochs, "batch": config.batch} if config.private is None else {}
@@ -139,11 +156,9 @@ class Classifier(Contender):
             note=config.note,
             trained=True,
             trained_on=len(self.ring.train),
-            trained_parts=parts(config.cached_layers, config.trained_layers, self._lower.layers),
             weighed_on=weighed_on,
             settings={**flat, "class_weights": weights or None},
-            digest=digest_file(self._directory / WEIGHTS),
             capabilities=tuple(facts["capabilities"]),
             claim=self.claim,
-            curve=read_curve(self._directory),
+            **self.described(self.directory),
         )

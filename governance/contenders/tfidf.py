@@ -5,23 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from governance.backends.base import Backend
+from governance.backends.base import Featured
 from governance.config import TfidfModel
-from governance.contenders.base import Contender, Ring
+from governance.contenders.base import Ring, Trainable
 from governance.record import ModelEntry
 from governance.store import code_digest, versions
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-class Tfidf(Contender):
+
+class Tfidf(Trainable):
     """TF-IDF + logistic regression."""
 
     def __init__(self, name: str, config: TfidfModel, ring: Ring) -> None:
         super().__init__(name, ring)
         self.config = config
+        self.licence = config.licence
+        self.regularisation = config.regularisation
 
     @cached_property
     def _inputs(self) -> Mapping[str, object]:
@@ -36,16 +42,15 @@ class Tfidf(Contender):
         }
 
     @property
-    def _directory(self) -> Path:
+    @override
+    def directory(self) -> Path:
         return self.ring.store.path("tfidf", self._inputs)
 
     @override
-    def prepare(self) -> None:
+    def train(self, directory: Path, called: str, row_weights: NDArray[np.float64] | None = None) -> None:
         from governance.training import tfidf
 
-        if self._directory.exists():
-            return
-        with self.ring.progress.stage(f"train {self.name}"), self.ring.store.building(self._directory) as directory:
+        with self.ring.progress.stage(f"train {called}"):
             tfidf.train(
                 self.ring.train,
                 self.ring.labels,
@@ -54,6 +59,7 @@ class Tfidf(Contender):
                 regularisation=self.config.regularisation,
                 language=self.ring.language,
                 seed=self.ring.seed,
+                row_weights=row_weights,
             )
 
     @override
@@ -61,16 +67,25 @@ class Tfidf(Contender):
         return self._inputs
 
     @override
-    def open(self) -> Backend:
+    def open_at(self, directory: Path) -> Featured:
         from governance.backends.sklearn import SklearnBackend
         from governance.training.tfidf import WEIGHTS
 
-        return SklearnBackend(self._directory / WEIGHTS, self.ring.labels)
+        return SklearnBackend(directory / WEIGHTS, self.ring.labels)
+
+    @override
+    def costs(self, positive: NDArray[np.bool_]) -> tuple[float, float]:
+        n, hits = len(positive), int(positive.sum())  # as class_weight="balanced" has it
+        return n / (2 * (n - hits)), n / (2 * hits)
+
+    @override
+    def described(self, directory: Path) -> Mapping[str, Any]:
+        from governance.training.tfidf import DIGEST
+
+        return {"trained_parts": "all of it", "digest": (directory / DIGEST).read_text(encoding="ascii")}
 
     @override
     def entry(self, weighed_on: int, facts: Mapping[str, Any]) -> ModelEntry:
-        from governance.training.tfidf import DIGEST
-
         return ModelEntry(
             name=self.name,
             kind=self.config.kind,
@@ -80,9 +95,8 @@ class Tfidf(Contender):
             note=self.config.note,
             trained=True,
             trained_on=len(self.ring.train),
-            trained_parts="all of it",
             weighed_on=weighed_on,
             settings=self.config.model_dump(include={"max_features", "regularisation"}),
-            digest=(self._directory / DIGEST).read_text(encoding="ascii"),
             capabilities=tuple(facts["capabilities"]),
+            **self.described(self.directory),
         )

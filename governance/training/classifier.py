@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,6 +18,9 @@ from governance.files import write_atomic
 from governance.training import private
 from governance.training.encoder import Hidden, LowerLayers
 from governance.training.model import SETTINGS, Classifier, Shape, save
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 CLAIM = "claim.json"
 CURVE = "curve.json"
@@ -66,12 +70,19 @@ def train(
     lower: LowerLayers,
     directory: Path,
     progress: Callable[[int], None] | None = None,
+    row_weights: NDArray[np.float64] | None = None,
 ) -> None:
     """Train on scrubbed rows; leaves weights, settings, learning curve and claim in `directory`.
 
     Picks up what an interrupted attempt left there: the last finished epoch, or, for a private
-    run, the last checkpoint with every charged step paid for.
+    run, the last checkpoint with every charged step paid for. `row_weights`, shape (n,), make rows count more or less;
+    for openly trained models alone.
+
+    Raises:
+        ValueError: row weights for a private run, whose claim would not cover them.
     """
+    if recipe.plan is not None and row_weights is not None:
+        raise ValueError("a private run takes no row weights: its claim does not cover what they were made from")
     if (directory / SETTINGS).exists():  # written last: an earlier attempt got as far as its weights
         return
     hidden = lower.outputs(rows.texts)
@@ -82,7 +93,8 @@ def train(
     model = Classifier(shape, lower.cut.base)
     inputs = _inputs(hidden, pooled=not recipe.trained_layers)
     if recipe.plan is None:
-        curve = _train_openly(model, recipe, inputs, targets, weights, directory, progress)
+        counted = weights[targets] if row_weights is None else weights[targets] * torch.from_numpy(row_weights).float()
+        curve = _train_openly(model, recipe, inputs, targets, counted, directory, progress)
     else:
         steps = private.train(
             model,
@@ -173,7 +185,7 @@ def _train_openly(
             optimizer.zero_grad()
             labels = targets[rows]
             logits = model(*(value for value in inputs(rows) if value is not None))
-            losses = functional.cross_entropy(logits, labels, reduction="none") * weights[labels]
+            losses = functional.cross_entropy(logits, labels, reduction="none") * weights[rows]
             losses.mean().backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()

@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from governance.dataset import Labels, ScrubbedDataset
 from governance.errors import DataError
 from governance.files import canonical, write_atomic
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 WEIGHTS = "model.skops"
 DIGEST = "digest.txt"
@@ -27,6 +31,7 @@ def train(
     regularisation: float,
     language: str,
     seed: int,
+    row_weights: NDArray[np.float64] | None = None,
 ) -> None:
     """Fit on scrubbed rows and save.
 
@@ -38,6 +43,7 @@ def train(
         regularisation: scikit-learn's C; smaller is stronger.
         language: "zh" counts runs of one to three characters, since words have no spaces; else one or two words.
         seed: of the solver.
+        row_weights: how much each row counts, shape (n,); None: all alike.
 
     Raises:
         DataError: there are no words to count.
@@ -58,7 +64,8 @@ def train(
     pipeline = Pipeline([("features", features), ("model", model)])
     with threadpool_limits(1):  # threads cost twenty times more than they bring on vectors this small
         try:
-            pipeline.fit([text.text for text in rows.texts], labels.codes(rows.labels))
+            texts, codes = [text.text for text in rows.texts], labels.codes(rows.labels)
+            pipeline.fit(texts, codes, model__sample_weight=row_weights)
         except ValueError as error:
             if "empty vocabulary" not in str(error):
                 raise

