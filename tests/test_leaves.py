@@ -84,7 +84,8 @@ def test_json_keeps_its_shape_and_loses_what_was_planted(
     again = json.loads(result)
     assert shape(again) == shape(document)
     assert_clean(json.dumps(again, ensure_ascii=False))
-    if not find([json.dumps(document, ensure_ascii=False)])[0]:
+    # A key such as "phone" vouches for a number of its own that nothing vouches for in the text as a whole.
+    if not find([json.dumps(document, ensure_ascii=False)])[0] and not re.search(r"\d{7}", raw):
         assert result == raw
 
 

@@ -578,7 +578,7 @@ def test_rows_that_count_for_nothing_teach_an_encoder_nothing(tmp_path: Path) ->
     from tests.test_training import plan, recipe
     from tests.test_training import rows as made
 
-    data, settings = made(), recipe(epochs=6, learning_rate=3e-3)
+    data, settings = made(), recipe(trained_layers=0, epochs=12, learning_rate=1e-2)
     lower = LowerLayers(Cut(write_encoder(tmp_path / "encoder"), 1, 16), tmp_path / "cache")
     kept = np.arange(len(data)) % 2 == 0
     wrong = tuple(
@@ -587,8 +587,8 @@ def test_rows_that_count_for_nothing_teach_an_encoder_nothing(tmp_path: Path) ->
     train(settings, replace(data, labels=wrong), LABELS, lower, tmp_path / "a", row_weights=kept.astype(float))
     answers = ClassifierBackend(tmp_path / "a", lower, LABELS).classify(data.texts)
     assert np.mean([answer.label == label for answer, label in zip(answers, data.labels, strict=True)]) > 0.9
-    train(recipe(epochs=1), data, LABELS, lower, tmp_path / "b")
-    train(recipe(epochs=1), data, LABELS, lower, tmp_path / "c", row_weights=np.ones(len(data)))
+    train(recipe(trained_layers=0, epochs=1), data, LABELS, lower, tmp_path / "b")
+    train(recipe(trained_layers=0, epochs=1), data, LABELS, lower, tmp_path / "c", row_weights=np.ones(len(data)))
     assert digest_file(tmp_path / "b" / WEIGHTS) == digest_file(tmp_path / "c" / WEIGHTS)
     with pytest.raises(ValueError, match="a private run takes no row weights"):
         train(recipe(plan=plan(len(data))), data, LABELS, lower, tmp_path / "d", row_weights=np.ones(len(data)))

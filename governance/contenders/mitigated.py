@@ -55,7 +55,9 @@ class Mitigated(Contender):
             "rows": self.ring.rows_digest,
             "groups": digest_of(list(self._groups)),
             "seed": self.ring.seed,
-            "code": code_digest("governance.training.mitigation", "governance.training.decisions"),
+            "code": code_digest(
+                "governance.training.mitigation", "governance.training.decisions", "governance.backends.mitigated"
+            ),
             "versions": dict(versions("fairlearn", "scikit-learn", "numpy", "scipy", "pandas")),
         }
 

@@ -223,7 +223,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         entity="TRACKING_NUMBER",
         pattern=re.compile(
-            rf"{EDGE}{_NOT_ORDER}(?:[A-Z]{{0,4}}\d{{10,18}}|[A-Z]{{2}}\d{{9}}[A-Z]{{2}}"
+            rf"{EDGE}(?<![A-Z]-){_NOT_ORDER}(?:[A-Z]{{0,4}}\d{{10,18}}|[A-Z]{{2}}\d{{9}}[A-Z]{{2}}"
             rf"|JD[A-Z0-9]{{8,16}}(?:-\d-\d-?)?){END}",
             re.IGNORECASE,
         ),

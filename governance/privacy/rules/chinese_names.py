@@ -10,7 +10,7 @@ from governance.privacy.overlaps import MODEL, Find
 from governance.privacy.rules.names import known
 from governance.privacy.rules.signs import Signs
 from governance.privacy.rules.vocabulary import word_list
-from governance.privacy.rules.weighing import CERTAIN
+from governance.privacy.rules.weighing import CERTAIN, UNSURE
 from governance.privacy.scripts import HAN
 
 _COMPOUND = (
@@ -97,6 +97,19 @@ _ROBOT = re.compile(
     r"(?:品牌[::：]\s?|机器人|智能客服|智能助[手理]|虚拟(?:客服|助手|主播)|(?<![A-Za-z])AI ?(?:客服|助手|小)?)\Z"
 )
 
+_GOODS = re.compile(
+    r"款|尺码|码数|规格|材质|面料|包邮|颜色|色号|色系|库存|现货|限量|限时|满减|立减|直降|优惠|券|品牌|型号|产地|适用|功率|容量"
+    r"|含量|保质期|口味|套装|礼盒|正品|旗舰|上新|首发|到手价|秒杀|补贴|加赠|盆栽|花苗|毛重|净重|箱规|入仓|上架|下架|批次|SKU"
+    r"|\d ?(?:cm|mm|kg|g|ml|l|w|斤|寸|英寸|片|支|瓶|袋|盒|箱|双|条|件|只|包|米|升|度|元)|[¥￥%％㎡]",
+    re.IGNORECASE,
+)
+_SOMEBODY = re.compile(
+    r"我|你|您|他(?!们家)|她|咱|先生|女士|小姐|客户|买家|卖家|收件|收货|寄件|电话|手机号|联系|地址|签收|师傅|快递员|骑手|老师"
+    r"|退款|审批|定金|拒付|扣款|拉黑|面谈|备注|委托|装车|质检|顶班|发错|寄|仓库|顾问|柜台|同事|朋友|闺蜜|妈|爸|老婆|老公|姐|哥|叫|姓|名|证件|身份证|护照|账号|账户|微信|投诉|反馈|转账|付款|汇款|户名|请|帮|麻烦|找|转给"
+    r"|@|1[3-9]\d{9}|、\w{2,3}、"
+)
+"""In a text about goods and nobody, what a model takes for a name is rather a brand, a variety or a word."""
+
 
 def branded(text: str, start: int, end: int) -> bool:
     """Whether a brand or a line of products is meant."""
@@ -149,4 +162,7 @@ def weighed(text: str, start: int, end: int) -> Find | None:
     unlikely = (
         stranger or branded(text, start, end) or _WORDS.fullmatch(value) or (latin and not known(value)) or too_short
     )
-    return None if unlikely else Find("PERSON", start, end, CERTAIN, MODEL)
+    if unlikely:
+        return None
+    goods = _GOODS.search(text) and not _SOMEBODY.search(text) and text[start - 1 : start] not in set("由与和跟受给")
+    return Find("PERSON", start, end, UNSURE if goods else CERTAIN, MODEL)
