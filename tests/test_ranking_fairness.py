@@ -287,6 +287,26 @@ def test_queries_whose_ranks_make_no_sense_are_left_out(odd: float) -> None:
     assert measured(found["exposure_to_candidates", "seller=A"]).n == 59
 
 
+def test_a_rank_twice_breaks_its_own_query_alone() -> None:
+    query = ["q0", "q0", "q1", "q1", None, None, None]
+    rows = table(query, ["a", "b"] * 3 + ["c"], [1, 1, 1, 2, 3, 3, -1], {"seller": ["A", "B"] * 3 + ["C"]})
+    found = measure(rows, provider="seller", min_rows=2)
+    assert fact(found["queries_left_out", "everyone"]) == 1  # rows without a query are no query
+    assert fact(found["rows_left_out", "everyone"]) == 5
+    assert fact(found["rows_left_out", "seller=C"]) == 1
+
+
+def test_relevance_of_any_size() -> None:
+    rng = np.random.default_rng(3)
+    query, rank = np.repeat([f"q{i}" for i in range(40)], 3).tolist(), [1, 2, 3] * 40
+    relevance = rng.integers(1, 9, 120)
+    plain, huge = (
+        measure(table(query, ["a", "b", "c"] * 40, rank, {"u": ["x"] * 120}, relevance=relevance * size), user="u")
+        for size in (1.0, 1e307)
+    )
+    assert measured(huge["ndcg", "u=x"]).value == pytest.approx(measured(plain["ndcg", "u=x"]).value)
+
+
 def test_candidates_without_a_rank_were_not_shown() -> None:
     rows = table(
         [f"q{i // 3}" for i in range(180)],

@@ -228,6 +228,9 @@ def test_a_lower_threshold_takes_what_is_rather_a_style(scrubber: Scrubber) -> N
         "签收后拨打4006-999-999，或在小程序里预约",
         "145-155/80-90斤选XS；155-165/90-110斤选S",
         "品牌:金沃;型号:94-181-22;件数:37",
+        "月季花苗 朱丽叶 大花浓香四季开花 阳台庭院盆栽",
+        "Essie Nail Polish 13 Mademoiselle 13.5ml",
+        "Creatine isn't a steroid. It occurs naturally in meat and fish.",
     ],
 )
 def test_titles_places_and_words_of_the_dictionary_are_no_persons(scrubber: Scrubber, text: str) -> None:
@@ -243,6 +246,8 @@ def test_titles_places_and_words_of_the_dictionary_are_no_persons(scrubber: Scru
         ("Words by ", "Tim Holden", ". Pictures: in-house."),
         ("shipping to ", "Kavita Begum", "."),  # a title, and a family name
         ("I met ", "Paris Hampton", " in the shop"),
+        ("FRAGILE. For collection by ", "Bogdan Rendulić", " only, photo ID required, box of 12 cm."),
+        ("退款556.50元已由", "赵文博", "审批"),
     ],
 )
 def test_names_that_are_words_and_places_too(scrubber: Scrubber, before: str, name: str, after: str) -> None:

@@ -11,7 +11,7 @@ from governance.privacy.overlaps import Find
 from governance.privacy.rules.goods import Sells
 from governance.privacy.rules.lexicon import INTRODUCING, Lists, Word, lists, openings, words
 from governance.privacy.rules.signs import Signs
-from governance.privacy.rules.weighing import LIKELY, judged
+from governance.privacy.rules.weighing import LIKELY, UNSURE, introduced, judged
 
 _PARTICLES = frozenset("de da del della di van von der den bin binti ibn al el la le dos das du st san y mac".split())
 _FAR = 28
@@ -114,9 +114,11 @@ class Names:
         small = bool(opening) and next(char for char in text if char.isalpha()).islower()
         sold = Sells(text)
         for word in opening:
-            for kept in (
-                _introduced(text, word, sold), _pair(text, word), _alone(text, word), _typed(text, word, small)
-            ):  # fmt: skip
+            pair = _pair(text, word)
+            yield from _judged(
+                text, pair, sold, UNSURE if pair and _bare(text, pair, sold) else LIKELY
+            )  # "Essie Nail Polish 13.5ml"
+            for kept in (_introduced(text, word, sold), _alone(text, word), _typed(text, word, small)):
                 yield from _judged(text, kept, sold)
         if not introduced:
             return
@@ -127,12 +129,17 @@ class Names:
                     yield from _judged(text, _taken(text, word.start, _Cue.NAMED), sold)
 
 
-def _judged(text: str, kept: Sequence[Word], sold: Sells) -> Iterator[Find]:
+def _bare(text: str, pair: Sequence[Word], sold: Sells) -> bool:
+    """Whether a pair of names stands in a text about goods with nothing before it that introduces a person."""
+    return sold() and not introduced(text, pair[0].start)
+
+
+def _judged(text: str, kept: Sequence[Word], sold: Sells, score: float = LIKELY) -> Iterator[Find]:
     if not kept:
         return
     initials = _INITIALS.search(text, max(0, kept[0].start - 9), kept[0].start)
     start = initials.start() if initials else kept[0].start
-    if (find := judged(text, start, kept[-1].end, LIKELY, sold)) is not None:
+    if (find := judged(text, start, kept[-1].end, score, sold)) is not None:
         yield find
 
 
@@ -174,6 +181,8 @@ def _taken(text: str, start: int, cue: _Cue) -> Sequence[Word]:
 
 def _fits(word: Word, kept: Sequence[Word], cue: _Cue) -> bool:
     """Whether a word goes on with a name, or begins one."""
+    if word.text[0].islower() and word.text != word.text.lower():
+        return False  # "eSIM"
     if not 1 < len(word.text) < _LONGEST or len(set(word.text)) == 1 or word.among(Lists.CALENDAR | Lists.CONTRACTION):
         return False
     listed, spelt, ordinary = (

@@ -18,6 +18,11 @@ _FAR = 12
 _HEADLINE = 140
 """Characters of the longest line that may be a title."""
 _FIELD = re.compile(r"(?:[|:=/\t–—-]|(?<![a-z])(?:attn|by|cc|for|from|mrs?|ms|dr|to|via|with)\.?)\s*\Z", re.IGNORECASE)
+_BY = re.compile(
+    r"(?:(?<![A-Za-z])(?:by|for|from|to|with|caller|contact|illustrator|designer|artist|author|agent|driver|per|via|cc|attn)"
+    r"|[|:(])\s*\Z",
+    re.IGNORECASE,
+)
 _AND = re.compile(r"([A-Z][a-z]+)(?:,| or| and|, and|, or)\s\Z")
 _OPENING = re.compile(r"(?:\A|[.!?\n>|]\s?)\s?\Z")
 _SENTENCE = re.compile(r"[.!?]\s")
@@ -143,11 +148,15 @@ def weighed(text: str, start: int, end: int, sold: Sells) -> Find | None:
     return Find("PERSON", start, end, score, MODEL) if score else None
 
 
+def introduced(text: str, start: int) -> bool:
+    """Whether what stands before a full name may introduce a person even in a text about goods."""
+    return _BY.search(text, max(0, start - 14), start) is not None
+
+
 def _doubtful(text: str, found: Sequence[Word], sold: Sells) -> bool:
     """Whether a model's find is rather a thing: no list of names has what it is called, or the text is about goods."""
     unknown = not any(word.among(Lists.GIVEN | Lists.FAMILY) for word in found)
-    made = len(found) > 1 and found[-1].among(Lists.SPELT) and not found[0].among(Lists.GIVEN)  # "Xanthan Gum"
-    if (len(found) == 1 or made or unknown) and sold():
+    if sold() and (len(found) == 1 or unknown or not introduced(text, found[0].start)):
         return True
     first = next((char for char in text if char.isalpha()), "")
     opens = _OPENING.search(text, max(0, found[0].start - 4), found[0].start)
