@@ -29,7 +29,7 @@ ORDINARY = 4  # times that a word stands in lower case in the reviews
 HOME = {"GB", "IE", "US", "CA", "AU", "NZ"}
 LARGE, LARGEST = 15_000, 150_000  # inhabitants of a town there, and of a city elsewhere
 REGIONS = """
-andalusia bavaria bengal bordeaux brittany burgundy calabria catalonia champagne cornwall cotswolds crimea
+andalusia bavaria bengal bordeaux brittany burgundy calabria catalonia champagne cornwall cotswolds crete crimea
 cumbria devon dorset essex galicia hampshire hertfordshire highlands kent lancashire lapland liguria lombardy
 midlands normandy northumberland oxfordshire piedmont provence puglia rajasthan sardinia saxony scotland
 shropshire sicily silesia somerset suffolk surrey sussex transylvania tuscany tyrol umbria wales warwickshire

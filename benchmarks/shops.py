@@ -2,7 +2,7 @@
 
     python -m benchmarks.shops
 
-Eight sets by a second hand, scored one after the other; after its first score each was read, and rules were changed
+Twelve sets by a second hand, scored one after the other; after its first score each was read, and rules were changed
 with it in sight. So today's figures flatter, and the first ones, in docs/scrubbing.md, are those to believe.
 """
 

@@ -181,8 +181,9 @@ def _taken(text: str, start: int, cue: _Cue) -> Sequence[Word]:
 
 def _fits(word: Word, kept: Sequence[Word], cue: _Cue) -> bool:
     """Whether a word goes on with a name, or begins one."""
-    if word.text[0].islower() and word.text != word.text.lower():
-        return False  # "eSIM"
+    short = word.text.isupper() and 1 < len(word.text) < 4 and cue is not _Cue.NAMED and not kept  # "for SEO"
+    if short or (word.text[0].islower() and word.text != word.text.lower()):  # "eSIM"
+        return False
     if not 1 < len(word.text) < _LONGEST or len(set(word.text)) == 1 or word.among(Lists.CALENDAR | Lists.CONTRACTION):
         return False
     listed, spelt, ordinary = (
