@@ -232,6 +232,7 @@ def test_a_constant_order_does_not_claim_certainty() -> None:
     assert one.value == pytest.approx(2 * second / (1 + second))
     assert one.high - one.low > 0.1
     assert fact(found["queries_of_several_users", "everyone"]) == 40  # the sellers are no users
+    assert fact(found["exposure_gini", "everyone"]) == pytest.approx((1 - second) / (1 + second) / 2)
     assert "no query has a known relevance" in reason(found["ndcg.difference", "seller=*"])
 
 
@@ -360,6 +361,17 @@ def test_unknown_relevance_is_not_irrelevance() -> None:
     assert "no query has a known relevance" in reason(found["exposure_to_relevance.ratio", "u=*"])
 
 
+def test_relevance_of_lists_that_were_not_shown_counts_for_nothing() -> None:
+    rows = table(
+        [f"q{i // 2}" for i in range(80)],
+        ["a", "b"] * 40,
+        [math.nan] * 40 + [1, 2] * 20,
+        {"s": ["A", "B"] * 40},
+        relevance=[1.0, 2.0] * 20 + [math.nan] * 40,
+    )
+    assert "no query has a known relevance" in reason(measure(rows, provider="s")["exposure_to_relevance.ratio", "s=*"])
+
+
 def test_a_group_without_relevance_has_no_ratio() -> None:
     rows = table(
         [f"q{i // 2}" for i in range(80)], ["a", "b"] * 40, [1, 2] * 40, {"s": ["A", "B"] * 40}, relevance=[1, 0] * 40
@@ -381,6 +393,8 @@ def test_small_groups_and_one_group() -> None:
     for metric in ("exposure_share", "exposure_to_candidates", "exposure_to_relevance"):
         assert reason(found[metric, "s=小"]) == "12 rows, 30 needed"
     assert reason(found["exposure_to_candidates.ratio", "s=*"]) == "1 of 2 groups large enough, 2 needed"
+    large = measured(found["exposure_to_candidates", "s=A"])
+    assert (large.n, large.counts) == (68, {"rows": 68, "clusters": 34})
     assert reason(found["ndcg", "u=(missing)"]) == "6 queries, 30 needed"
     assert reason(found["ndcg.difference", "u=*"]) == "1 of 2 groups large enough, 2 needed"
     ndcg = found["ndcg", "u=x"]  # always 1: no certainty all the same
