@@ -73,13 +73,15 @@ def presidio_engine(policy: ScrubPolicy) -> Any:
 
         from governance.privacy import recognisers
         from governance.privacy.rules import weighing
+        from governance.privacy.rules.goods import Sells
 
     class Weighing(recognisers.NameRecogniser):  # type: ignore[misc]
         """Reads the spans of Presidio's spaCy engine instead of ours."""
 
         def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None) -> list[Any]:  # noqa: ARG002
             people = (found for found in nlp_artifacts.entities if found.label_ == "PERSON")
-            finds = (weighing.weighed(text, one.start_char, one.end_char) for one in people)
+            sold = Sells(text)
+            finds = (weighing.weighed(text, one.start_char, one.end_char, sold) for one in people)
             return [recognisers.result(self, find) for find in finds if find is not None]
 
     class Recased(SpacyNlpEngine):  # type: ignore[misc]
