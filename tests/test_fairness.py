@@ -16,6 +16,7 @@ from governance.dataset import Labels, ScrubbedDataset, ScrubbedText
 from governance.errors import ConfigError
 from governance.measure import Fact, Measurement, NotMeasured, Outcome, Slice, Unit
 from governance.statistics.intervals import clustered_wilson
+from tests.outcomes import measured, reason
 
 BINARY = Labels(("no", "yes"), "yes")
 THREE = Labels(("差", "中", "好"), None)
@@ -57,19 +58,6 @@ def measure(predicted, within: Setting, **settings) -> dict[tuple[str, str], Out
     found = {(x.metric.removeprefix("fairness."), x.slice.label()): x for x in outcomes}
     assert len(found) == len(outcomes)  # no metric stands twice
     return found
-
-
-def measured(outcome: Outcome) -> Measurement:
-    assert isinstance(outcome, Measurement), outcome
-    assert outcome.low is not None
-    assert outcome.high is not None
-    assert outcome.low - 1e-12 <= outcome.value <= outcome.high + 1e-12
-    return outcome
-
-
-def reason(outcome: Outcome) -> str:
-    assert isinstance(outcome, NotMeasured), outcome
-    return outcome.reason
 
 
 def shop(n: int, seed: int = 0) -> tuple[list[str], list[str], dict[str, list[str | None]]]:

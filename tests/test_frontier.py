@@ -20,7 +20,7 @@ from reports.frontier import frontier
 from reports.text import Texts
 from reports.view import View
 from tests.sample_record import AGES, POLICY, record
-from tests.test_browser import CHROMIUM, CONTRAST, OVERFLOWING, opened
+from tests.test_browser import CONTRAST, OVERFLOWING, opened
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -240,18 +240,6 @@ def test_one_spot_without_spread_still_draws_and_text_is_no_markup() -> None:
 
 
 # -- the page in a browser -----------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.is_file():
-        pytest.fail(f"{CHROMIUM} is missing: apt-get install chromium fonts-noto-cjk")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        found = play.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,10 +16,15 @@ from evaluators.bygroup import ALIKE
 from evaluators.cuts import NO_GROUPS
 from evaluators.generation import HEAD, OutputGaps, refuses
 from evaluators.table import Rows
-from governance.measure import Fact, Measurement, NotMeasured, Outcome, Unit
+from governance.measure import Outcome, Unit
 from governance.statistics.intervals import clustered_wilson, wilson
+from tests import outcomes
+from tests.outcomes import by_name, fact, reason
 
 METRICS = ("quality", "toxicity", "sentiment", "output_length", "refusal_rate")
+
+
+measured = partial(outcomes.measured, within=1e-9)
 
 
 def table(groups: Mapping[str, Sequence[str | None]], clusters=None, output=None, **numbers) -> Rows:
@@ -35,29 +41,7 @@ def table(groups: Mapping[str, Sequence[str | None]], clusters=None, output=None
 
 
 def measure(rows: Rows, **settings) -> dict[tuple[str, str], Outcome]:
-    outcomes = OutputGaps(**settings).measure(rows)
-    found = {(x.metric.removeprefix("fairness."), x.slice.label()): x for x in outcomes}
-    assert len(found) == len(outcomes)  # no metric stands twice
-    assert {(x.model, x.task) for x in outcomes} == {("m", "generation")}
-    return found
-
-
-def measured(outcome: Outcome) -> Measurement:
-    assert isinstance(outcome, Measurement), outcome
-    assert outcome.low is not None
-    assert outcome.high is not None
-    assert outcome.low - 1e-9 <= outcome.value <= outcome.high + 1e-9
-    return outcome
-
-
-def reason(outcome: Outcome) -> str:
-    assert isinstance(outcome, NotMeasured), outcome
-    return outcome.reason
-
-
-def fact(outcome: Outcome) -> float:
-    assert isinstance(outcome, Fact), outcome
-    return outcome.value
+    return by_name(OutputGaps(**settings).measure(rows), "generation")
 
 
 REFUSED = """

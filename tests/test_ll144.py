@@ -12,15 +12,12 @@ from scipy.stats import binom
 from evaluators.ll144 import SelectionTables
 from evaluators.table import Rows
 from governance.errors import ConfigError
-from governance.measure import Fact, Measurement, NotMeasured, Outcome, Unit
+from governance.measure import Outcome, Unit
 from governance.statistics.intervals import wilson
 from governance.statistics.simultaneous import against_best
+from tests.outcomes import by_name, column, fact, measured, reason
 
 HISPANIC, WHITE, BLACK, PACIFIC, ASIAN = "Hispanic or Latino", "White", "Black", "Pacific Islander", "Asian"
-
-
-def column(values: Sequence[str | None]) -> np.ndarray:
-    return np.array([*values, None], dtype=object)[:-1]
 
 
 def table(groups: Mapping[str, Sequence[str | None]], clusters=None, **numbers) -> Rows:
@@ -34,29 +31,7 @@ def table(groups: Mapping[str, Sequence[str | None]], clusters=None, **numbers) 
 
 
 def measure(rows: Rows, **settings) -> dict[tuple[str, str], Outcome]:
-    outcomes = SelectionTables(**{"sex": "sex", "race": "race", **settings}).measure(rows)
-    found = {(x.metric.removeprefix("fairness."), x.slice.label()): x for x in outcomes}
-    assert len(found) == len(outcomes)  # no metric stands twice
-    assert {(x.model, x.task) for x in outcomes} == {("m", "selection")}
-    return found
-
-
-def measured(outcome: Outcome) -> Measurement:
-    assert isinstance(outcome, Measurement), outcome
-    assert outcome.low is not None
-    assert outcome.high is not None
-    assert outcome.low - 1e-12 <= outcome.value <= outcome.high + 1e-12
-    return outcome
-
-
-def reason(outcome: Outcome) -> str:
-    assert isinstance(outcome, NotMeasured), outcome
-    return outcome.reason
-
-
-def fact(outcome: Outcome) -> float:
-    assert isinstance(outcome, Fact), outcome
-    return outcome.value
+    return by_name(SelectionTables(**{"sex": "sex", "race": "race", **settings}).measure(rows), "selection")
 
 
 def counted(cells: Mapping[tuple[str | None, str | None], tuple[int, int]], role: str = "selected") -> Rows:

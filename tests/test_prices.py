@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,13 +14,13 @@ from scipy.stats import binom
 from evaluators.cuts import NO_GROUPS, TOO_LARGE
 from evaluators.prices import PriceGaps
 from evaluators.table import Rows
-from governance.measure import Fact, Measurement, NotMeasured, Outcome, Unit
+from governance.measure import NotMeasured, Outcome, Unit
 from governance.statistics.multiplicity import sidak
 from governance.statistics.within import explained_within, in_shared_cells, least_mean_elsewhere, within_effect
+from tests import outcomes
+from tests.outcomes import by_name, column, fact, reason
 
-
-def column(values: Sequence[object]) -> np.ndarray:
-    return np.array([*values, None], dtype=object)[:-1]
+measured = partial(outcomes.measured, within=1e-9)
 
 
 def table(price, product, groups: Mapping[str, Sequence[str | None]], time=None, clusters=None, **numbers) -> Rows:
@@ -35,29 +36,7 @@ def table(price, product, groups: Mapping[str, Sequence[str | None]], time=None,
 
 
 def measure(rows: Rows, **settings) -> dict[tuple[str, str], Outcome]:
-    outcomes = PriceGaps(**settings).measure(rows)
-    found = {(x.metric.removeprefix("fairness."), x.slice.label()): x for x in outcomes}
-    assert len(found) == len(outcomes)  # no metric stands twice
-    assert {(x.model, x.task) for x in outcomes} == {("m", "prices")}
-    return found
-
-
-def measured(outcome: Outcome) -> Measurement:
-    assert isinstance(outcome, Measurement), outcome
-    assert outcome.low is not None
-    assert outcome.high is not None
-    assert outcome.low - 1e-9 <= outcome.value <= outcome.high + 1e-9
-    return outcome
-
-
-def reason(outcome: Outcome) -> str:
-    assert isinstance(outcome, NotMeasured), outcome
-    return outcome.reason
-
-
-def fact(outcome: Outcome) -> float:
-    assert isinstance(outcome, Fact), outcome
-    return outcome.value
+    return by_name(PriceGaps(**settings).measure(rows), "prices")
 
 
 def shop(n: int, seed: int = 0, extra: float = 0.0, noise: float = 0.1, **numbers) -> Rows:

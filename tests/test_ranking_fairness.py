@@ -12,11 +12,9 @@ from scipy.stats import binom
 from evaluators.ranking import RankingFairness
 from evaluators.table import Rows
 from governance.errors import ConfigError
-from governance.measure import Fact, Measurement, NotMeasured, Outcome, Unit
-
-
-def column(values: Sequence[str | None]) -> np.ndarray:
-    return np.array([*values, None], dtype=object)[:-1]
+from governance.measure import Measurement, Outcome, Unit
+from tests import outcomes
+from tests.outcomes import by_name, column, fact, reason
 
 
 def table(query, item, rank, groups: Mapping[str, Sequence[str | None]], clusters=None, **numbers) -> Rows:
@@ -30,30 +28,13 @@ def table(query, item, rank, groups: Mapping[str, Sequence[str | None]], cluster
 
 
 def measure(rows: Rows, **settings) -> dict[tuple[str, str], Outcome]:
-    outcomes = RankingFairness(**{"draws": 400, **settings}).measure(rows)
-    found = {(x.metric.removeprefix("fairness."), x.slice.label()): x for x in outcomes}
-    assert len(found) == len(outcomes)  # no metric stands twice
-    assert {(x.model, x.task) for x in outcomes} == {("m", "ranking")}
-    return found
+    return by_name(RankingFairness(**{"draws": 400, **settings}).measure(rows), "ranking")
 
 
 def measured(outcome: Outcome) -> Measurement:
-    assert isinstance(outcome, Measurement), outcome
-    assert outcome.low is not None
-    assert outcome.high is not None
-    assert outcome.low - 1e-9 <= outcome.value <= outcome.high + 1e-9
-    assert outcome.low < outcome.high
-    return outcome
-
-
-def reason(outcome: Outcome) -> str:
-    assert isinstance(outcome, NotMeasured), outcome
-    return outcome.reason
-
-
-def fact(outcome: Outcome) -> float:
-    assert isinstance(outcome, Fact), outcome
-    return outcome.value
+    found = outcomes.measured(outcome, within=1e-9)
+    assert found.low < found.high
+    return found
 
 
 def shop(queries: int, length: int = 8, *, seed: int = 0, push: float = 0.0, harm: float = 0.0) -> Rows:

@@ -13,8 +13,10 @@ from evaluators.bygroup import ALIKE
 from evaluators.cuts import NO_GROUPS, TOO_LARGE
 from evaluators.regression import METRICS, RegressionGaps
 from evaluators.table import Rows
-from governance.measure import Fact, Measurement, NotMeasured, Outcome, Unit
+from governance.measure import Measurement, NotMeasured, Outcome, Unit
 from governance.statistics.multiplicity import sidak
+from tests import outcomes
+from tests.outcomes import by_name, fact, reason
 
 
 def table(truth, prediction, groups: Mapping[str, Sequence[str | None]], clusters=None, **more) -> Rows:
@@ -29,31 +31,14 @@ def table(truth, prediction, groups: Mapping[str, Sequence[str | None]], cluster
 
 
 def measure(rows: Rows, **settings) -> dict[tuple[str, str], Outcome]:
-    outcomes = RegressionGaps(**settings).measure(rows)
-    found = {(x.metric.removeprefix("fairness."), x.slice.label()): x for x in outcomes}
-    assert len(found) == len(outcomes)  # no metric stands twice
-    assert {(x.model, x.task) for x in outcomes} == {("m", "regression")}
-    return found
+    return by_name(RegressionGaps(**settings).measure(rows), "regression")
 
 
 def measured(outcome: Outcome) -> Measurement:
-    assert isinstance(outcome, Measurement), outcome
-    assert outcome.low is not None
-    assert outcome.high is not None
-    assert outcome.low - 1e-9 <= outcome.value <= outcome.high + 1e-9
-    assert outcome.method
-    assert outcome.n > 0
-    return outcome
-
-
-def reason(outcome: Outcome) -> str:
-    assert isinstance(outcome, NotMeasured), outcome
-    return outcome.reason
-
-
-def fact(outcome: Outcome) -> float:
-    assert isinstance(outcome, Fact), outcome
-    return outcome.value
+    found = outcomes.measured(outcome, within=1e-9)
+    assert found.method
+    assert found.n > 0
+    return found
 
 
 def shop(n: int, seed: int = 0, bias: float = 0.0, noise: float = 1.0) -> Rows:
