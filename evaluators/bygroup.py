@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluators.cuts import Cut
+from governance.groups.gaps import MOVER, WILSON, WILSON_GAP
 from governance.measure import Outcome, Unit
 from governance.statistics.intervals import (
     Bounds,
@@ -32,9 +33,6 @@ T = "mean; t interval robust to clusters (CR2)"
 T_GAP = "largest minus smallest mean; Šidák-simultaneous t intervals robust to clusters (CR2)"
 T_REST = "minus the mean of all other groups; Šidák-simultaneous t intervals robust to clusters (CR2)"
 T_RATIO = "smallest over largest mean; Šidák-simultaneous t intervals robust to clusters (CR2)"
-WILSON = "Wilson on the effective sample size (Rao-Scott)"
-WILSON_GAP = f"between groups; Šidák-simultaneous {WILSON}"
-MOVER = "MOVER from Šidák-simultaneous Clopper-Pearson"
 
 
 def mean_outcomes(
@@ -69,24 +67,15 @@ def mean_outcomes(
     if large:
         for group, mean in zip(large, group_means(*chosen, level=cut.level, reach=reach), strict=True):
             own = {"rows": mean.n, "clusters": mean.clusters, **more}
+            where = cut.slice(group)
             found.append(
-                cut.measured(
-                    metric, cut.slice(group), mean.value, mean.bounds, n=mean.n, unit=unit, method=T, counts=own
-                )
+                cut.measured(metric, where, mean.value, mean.bounds, n=mean.n, unit=unit, method=T, counts=own)
             )
     if len(large) < 2:
         return [*found, cut.missing(f"{metric}.difference", cut.everywhere, cut.too_few(large))]
     with np.errstate(over="ignore"):  # what comes to infinity is told as such
-        gap = mean_gap(group_means(*chosen, level=cut.level, reach=reach, joint=True))
-    sizes = {"groups": gap.groups, "groups_too_small": len(small), **more}
-    found.append(
-        cut.measured(
-            f"{metric}.difference", cut.everywhere, gap.value, gap.bounds, n=gap.n, unit=apart, method=T_GAP,
-            counts=sizes,
-        )
-    )  # fmt: skip
-    if reach[0] == 0:  # what can't be negative has a ratio too, whatever its unit
-        found.append(_least_ratio(cut, metric, group_means(*chosen, level=cut.level, reach=reach, joint=True), sizes))
+        joint = group_means(*chosen, level=cut.level, reach=reach, joint=True)
+        found += _mean_gaps(cut, metric, joint, apart, {"groups_too_small": len(small), **more}, ratio=reach[0] == 0)
     for group, one in zip(large, means_against_rest(*chosen, level=cut.level, reach=reach), strict=True):
         own = {"mean": one.mean, "other_mean": one.other, "rows": one.n, "clusters": one.clusters, **more}
         found.append(
@@ -96,6 +85,21 @@ def mean_outcomes(
             )
         )  # fmt: skip
     return found
+
+
+def _mean_gaps(
+    cut: Cut, metric: str, joint: Sequence[Mean], unit: Unit, counts: Mapping[str, float], *, ratio: bool
+) -> list[Outcome]:
+    """Largest minus smallest, and, of what can't be negative whatever its unit, smallest over largest."""
+    gap = mean_gap(joint)
+    sizes = {"groups": gap.groups, **counts}
+    found = [
+        cut.measured(
+            f"{metric}.difference", cut.everywhere, gap.value, gap.bounds, n=gap.n, unit=unit, method=T_GAP,
+            counts=sizes,
+        )
+    ]  # fmt: skip
+    return [*found, _least_ratio(cut, metric, joint, sizes)] if ratio else found
 
 
 def _least_ratio(cut: Cut, metric: str, means: Sequence[Mean], counts: Mapping[str, float]) -> Outcome:
@@ -108,6 +112,13 @@ def _least_ratio(cut: Cut, metric: str, means: Sequence[Mean], counts: Mapping[s
     return cut.measured(
         name, cut.everywhere, min(values) / max(values), ends, n=n, unit=Unit.RATIO, method=T_RATIO, counts=counts
     )
+
+
+def one_rate(cut: Cut, metric: str, group: int, one: Rate, method: str = WILSON) -> Outcome:
+    """The rate of one group."""
+    counts = {"successes": round(one.value * one.n), "rows": one.n, "clusters": one.clusters}
+    where = cut.slice(group)
+    return cut.measured(metric, where, one.value, one.bounds, n=one.n, unit=Unit.RATE, method=method, counts=counts)
 
 
 def rate_outcomes(cut: Cut, metric: str, hits: NDArray[np.bool_], *, how: str = "") -> list[Outcome]:
@@ -126,20 +137,9 @@ def rate_outcomes(cut: Cut, metric: str, hits: NDArray[np.bool_], *, how: str = 
     def rates(level: float) -> list[Rate]:
         return [rate(successes[..., number], rows[..., number], level) for number in range(len(large))]
 
-    for group, one in zip(large, rates(cut.level), strict=True):
-        counts = {"successes": round(one.value * one.n), "rows": one.n, "clusters": one.clusters}
-        found.append(
-            cut.measured(
-                metric,
-                cut.slice(group),
-                one.value,
-                one.bounds,
-                n=one.n,
-                unit=Unit.RATE,
-                method=said + WILSON,
-                counts=counts,
-            )
-        )
+    found += [
+        one_rate(cut, metric, group, one, said + WILSON) for group, one in zip(large, rates(cut.level), strict=True)
+    ]
     if len(large) < 2:
         return [*found, cut.missing(f"{metric}.difference", cut.everywhere, cut.too_few(large))]
     joint = rates(sidak(cut.level, len(large)))

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluators.table import MISSING, Rows
+from evaluators.table import Rows
+from governance.groups.counts import MISSING
 from governance.measure import ANY, EVERYONE, Fact, Measurement, NotMeasured, Outcome, Slice, Unit
 from governance.statistics.intervals import Bounds, Interval
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from itertools import combinations
+from dataclasses import dataclass
 from typing import ClassVar
 
 from governance.errors import ConfigError
 from governance.groups.asked import Asked
 from governance.groups.clusters import Counted, rates, table_of
-from governance.groups.gaps import group_outcomes
+from governance.groups.gaps import WILSON, combined, gaps_within, group_outcomes
 from governance.groups.scored import histogram_outcomes
-from governance.measure import Measurement, Outcome, Slice, Unit
+from governance.measure import Measurement, Outcome, Unit
 from governance.registry import nearest
 
 
@@ -57,25 +56,16 @@ class DecisionGaps:
             positive=None if positive is None else table.classes.index(positive),
         )  # fmt: skip
         found = [_accuracy(counted, asked)]
-        for size in range(1, self.depth + 1):
-            for columns in combinations(table.columns, size):
-                chosen = counted.over(columns)
-                found += group_outcomes(chosen, asked)
-                if size == 1 and positive is not None:
-                    found += histogram_outcomes(chosen, asked, seed)
+        for columns in combined(table.columns, self.depth):
+            chosen = counted.over(columns)
+            found += group_outcomes(chosen, asked)
+            if len(columns) == 1 and positive is not None:
+                found += histogram_outcomes(chosen, asked, seed)
         for control in self.controls:
             for column in table.columns:
                 if column != control:
-                    found += _within(counted.over((control, column)), control, asked)
+                    found += gaps_within(counted.over((control, column)), control, asked)
         return found
-
-
-def _within(both: Counted, control: str, asked: Asked) -> list[Outcome]:
-    found: list[Outcome] = []
-    for value in dict.fromkeys(cell[0] for cell in table_of(both).cells):
-        here = replace(asked, within=Slice.of({control: value}))
-        found += [one for one in group_outcomes(both.where(control, value), here) if one.metric.count(".") > 1]
-    return found
 
 
 def _accuracy(counted: Counted, asked: Asked) -> Outcome:
@@ -83,6 +73,6 @@ def _accuracy(counted: Counted, asked: Asked) -> Outcome:
     assert whole is not None  # noqa: S101 - a scan without rows is an error
     return Measurement(
         metric="quality.accuracy", value=whole.value, low=whole.low, high=whole.high, level=asked.level, n=whole.n,
-        unit=Unit.RATE, method="Wilson on the effective sample size (Rao-Scott)", model=asked.model, task=asked.task,
+        unit=Unit.RATE, method=WILSON, model=asked.model, task=asked.task,
         counts={"clusters": whole.clusters},
     )  # fmt: skip

@@ -8,8 +8,7 @@ computed from those counts (`governance.groups`). AUC and calibration need the s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import combinations
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -19,7 +18,7 @@ from governance.errors import ConfigError
 from governance.groups.asked import Asked
 from governance.groups.clusters import ClusterCounts, Counted, table_of
 from governance.groups.counts import MISSING, GroupCounts, codes_of
-from governance.groups.gaps import group_outcomes, none_measured
+from governance.groups.gaps import combined, gaps_within, group_outcomes, none_measured
 from governance.groups.scored import Scored, score_outcomes
 from governance.measure import Fact, Outcome, Slice, Unit
 from governance.registry import nearest
@@ -84,15 +83,12 @@ class GroupGaps:
                 outcomes += none_measured((), asked, "the config declares no group columns")
                 continue
             answered = _Answered.of(subject, setting, columns)
-            for chosen in self._lattice(columns):
+            for chosen in combined(columns, self.depth):
                 outcomes += self._by(answered, chosen, asked)
             for control in self.controls:
                 outcomes += self._within(answered, control, columns, asked)
             outcomes += self._left_out(answered, columns, asked)
         return outcomes
-
-    def _lattice(self, columns: Sequence[str]) -> list[tuple[str, ...]]:
-        return [chosen for size in range(1, self.depth + 1) for chosen in combinations(columns, size)]
 
     def _asked(self, subject: Subject, setting: Setting) -> Asked:
         labels = setting.labels
@@ -119,9 +115,7 @@ class GroupGaps:
             if column == control:
                 continue
             both = self._known(answered.counted.over((control, column)), (column,))
-            for value in dict.fromkeys(cell[0] for cell in table_of(both).cells):
-                here = replace(asked, within=Slice.of({control: value}))
-                found += [one for one in group_outcomes(both.where(control, value), here) if _across(one)]
+            found += gaps_within(both, control, asked)
         return found
 
     def _known(self, counted: Counted, columns: Sequence[str]) -> Counted:
@@ -145,11 +139,6 @@ class GroupGaps:
                 )
             )  # fmt: skip
         return found
-
-
-def _across(outcome: Outcome) -> bool:
-    """Whether an outcome compares groups: within a control, single rates are those of the intersection."""
-    return outcome.metric.count(".") > 1
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from evaluators.bygroup import WILSON, rate, tallies
+from evaluators.bygroup import one_rate, rate, tallies
 from evaluators.cuts import Cut, left_out
-from evaluators.table import MISSING, Rows
+from evaluators.table import Rows
 from governance.errors import ConfigError
+from governance.groups.counts import MISSING
 from governance.measure import EVERYONE, Outcome, Unit
 from governance.registry import nearest
 from governance.statistics.simultaneous import against_best
@@ -135,19 +136,7 @@ class SelectionTables:
         successes, rows = tallies(cut, hits, shown)
         for number, group in enumerate(shown):
             one = rate(successes[..., number], rows[..., number], cut.level)
-            counts = {"successes": round(one.value * one.n), "rows": one.n, "clusters": one.clusters}
-            found.append(
-                cut.measured(
-                    rates,
-                    cut.slice(group),
-                    one.value,
-                    one.bounds,
-                    n=one.n,
-                    unit=Unit.RATE,
-                    method=WILSON,
-                    counts=counts,
-                )
-            )
+            found.append(one_rate(cut, rates, group, one))
         return found + self._ratios(cut, hits, ratios, [group for group in shown if group not in excluded])
 
     def _ratios(self, cut: Cut, hits: NDArray[np.bool_], metric: str, compared: Sequence[int]) -> list[Outcome]:

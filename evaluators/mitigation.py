@@ -16,6 +16,7 @@ import numpy as np
 from evaluators.base import Probe, Setting, Subject
 from evaluators.pairs import RATES, Cut, Pair
 from governance.compare import paired_differences
+from governance.groups.gaps import WILSON, WILSON_GAP
 from governance.measure import ANY, EVERYONE, Measurement, NotMeasured, Outcome, Slice, Unit
 from governance.statistics.bootstrap import DRAWS, LEAST_DRAWS
 from governance.statistics.gapchange import MOST_RATES, PairedRates
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 TASK = "classification"
 GAPS = {"demographic_parity": ("selection_rate",), "equalized_odds": ("true_positive_rate", "false_positive_rate")}
 OVERALL = ("accuracy", "balanced_accuracy")
-_WILSON = "Wilson on the effective sample size (Rao-Scott)"
-_GAP = f"between groups; Šidák-simultaneous {_WILSON}"
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ class _Sheet:
             return self._none_of(("accuracy",), GAPS, reason)
         rate = self._rate(self.pair.hits("accuracy")[0], self.pair.among("accuracy"), self.pair.setting.level)
         found: list[Outcome] = [
-            self._measured("accuracy", EVERYONE, rate.value, rate.bounds, rate.n, Unit.RATE, _WILSON, {})
+            self._measured("accuracy", EVERYONE, rate.value, rate.bounds, rate.n, Unit.RATE, WILSON, {})
         ]
         return found + [self._gap(gap, column, self._cut(column)) for column in self._columns() for gap in GAPS]
 
@@ -106,7 +105,7 @@ class _Sheet:
             values.append(max(one.value for one in rates) - min(one.value for one in rates))
             n += sum(one.n for one in rates)
         ends = Bounds(max(spread.low for spread in spreads), max(spread.high for spread in spreads))
-        return self._measured(gap, where, max(values), ends, n, Unit.DIFFERENCE, _GAP, cut.counts(GAPS[gap]))
+        return self._measured(gap, where, max(values), ends, n, Unit.DIFFERENCE, WILSON_GAP, cut.counts(GAPS[gap]))
 
     def _rate(self, hits: NDArray[np.bool_], among: NDArray[np.bool_], level: float) -> Rate:
         _, codes = np.unique(self.pair.clusters[among], return_inverse=True)

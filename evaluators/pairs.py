@@ -15,15 +15,15 @@ import numpy as np
 
 from evaluators.base import HELD_OUT, Setting, Subject
 from governance.compare import Side
+from governance.groups.counts import MISSING
+from governance.groups.metrics import AMONG
 from governance.measure import ANY
 from governance.statistics.scores import UNANSWERED, class_codes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MISSING = "(missing)"
 RATES = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate")
-_AMONG = {"true_positive_rate": "positive", "false_positive_rate": "negative"}
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Pair:
 
     def among(self, rate: str) -> NDArray[np.bool_]:
         """The rows that a rate is a share of."""
-        if rate not in _AMONG:
+        if rate not in AMONG:
             return np.ones(len(self.rows), dtype=bool)
         return np.asarray((self._truth == self._positive) == (rate == "true_positive_rate"), dtype=bool)
 
@@ -119,8 +119,8 @@ class Cut:
         for group, (n, share) in enumerate(zip(sizes.tolist(), self.among[rate].tolist(), strict=True)):
             if n < self.min_rows:
                 found[group] = f"{n} rows, {self.min_rows} needed"
-            elif rate in _AMONG and share < self.min_class_rows:
-                found[group] = f"{share} {_AMONG[rate]} rows among {n}, {self.min_class_rows} needed"
+            elif rate in AMONG and share < self.min_class_rows:
+                found[group] = f"{share} {AMONG[rate]} rows among {n}, {self.min_class_rows} needed"
         return found
 
     def large(self, rate: str) -> list[int]:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from evaluators.bygroup import ALIKE, WILSON, T, mean_outcomes, rate_outcomes
+from evaluators.bygroup import ALIKE, T, mean_outcomes, rate_outcomes
 from evaluators.cuts import NO_GROUPS, Cut, coded, distinct, left_out, no_gaps
 from evaluators.table import Rows
+from governance.groups.gaps import WILSON
 from governance.measure import Outcome, Unit
 from governance.statistics.intervals import Bounds, clustered_wilson
 from governance.statistics.means import group_means

@@ -9,6 +9,7 @@ import numpy as np
 
 from evaluators.base import HELD_OUT, Probe, Setting, Subject
 from governance.groups.counts import codes_of
+from governance.groups.gaps import WILSON
 from governance.groups.slices import Coded, confirm, halves, search
 from governance.measure import Fact, Measurement, NotMeasured, Outcome, Slice, Unit
 from governance.statistics.scores import UNANSWERED, class_codes
@@ -85,7 +86,7 @@ class WorstSlices:
                 Measurement(
                     metric="slices.error", value=one.inside.value, low=one.inside.low, high=one.inside.high,
                     level=setting.level, n=one.inside.n, unit=Unit.RATE,
-                    method="rows that did not choose the slice; Wilson on the effective sample size (Rao-Scott)",
+                    method=f"rows that did not choose the slice; {WILSON}",
                     model=subject.name, task=TASK, slice=Slice.of(one.where),
                     counts={"elsewhere": one.outside.value, "adjusted_p": one.p, "clusters": one.inside.clusters},
                 )

@@ -15,9 +15,6 @@ from governance.measure import Outcome
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MISSING = "(missing)"
-"""The group of rows without a value."""
-
 
 @dataclass(frozen=True)
 class Rows:

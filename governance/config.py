@@ -203,8 +203,8 @@ class EvaluatorConfig(BaseModel):
         return dict(self.model_extra or {})
 
 
-class AuditConfig(_Frozen):
-    """One audit: a question, data, the models weighed, what is measured, and the policy that judges."""
+class Audit(_Frozen):
+    """What every audit has, of models or of a table: a name, a question, a language, a seed, a confidence level."""
 
     audit: Name
     title: str | None = None
@@ -212,6 +212,11 @@ class AuditConfig(_Frozen):
     language: Language = "en"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     level: Share = 0.95
+
+
+class AuditConfig(Audit):
+    """One audit: a question, data, the models weighed, what is measured, and the policy that judges."""
+
     data: DataConfig
     scrub: ScrubConfig = ScrubConfig()
     models: dict[Name, ModelConfig] = Field(min_length=1)

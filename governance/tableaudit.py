@@ -205,14 +205,7 @@ def _names(column: Any) -> NDArray[np.object_]:
 def _record(
     config: TableAuditConfig, measured: _Measured, digests: Mapping[str, Any], directory: Path, progress: Progress
 ) -> RunRecord:
-    table = config.table
-    source = public_name(table.path)
-    known = {
-        name: {
-            value: n for value, n in sorted(sizes.items(), key=lambda one: reading_order(one[0])) if value != MISSING
-        }
-        for name, sizes in measured.groups.items()
-    }
+    table, source = config.table, public_name(config.table.path)
     code, dirty = code_version(digests["versions"])
     record = RunRecord(
         audit=config.audit,
@@ -222,25 +215,7 @@ def _record(
         task=table.kind,
         question=config.question,
         candidate=config.model,
-        data=DataEntry(
-            name=table.name or Path(table.path).name,
-            source=source,
-            digest=digests["data"],
-            rows_read=measured.read,
-            rows_empty=measured.read - measured.used,
-            rows_duplicate=0,
-            rows_used=measured.used,
-            rows_train=0,
-            rows_test=measured.used,
-            clusters_test=measured.clusters,
-            cluster=table.cluster,
-            labels=measured.labels,
-            positive=table.positive,
-            groups=known,
-            groups_missing={name: sizes.get(MISSING, 0) for name, sizes in measured.groups.items()},
-            language=config.language,
-            licence=table.licence,
-        ),
+        data=_data_entry(config, measured, digests["data"]),
         models=(
             ModelEntry(
                 name=config.model,
@@ -268,3 +243,30 @@ def _record(
     directory.chmod(0o700)
     save_record(record, directory)
     return record
+
+
+def _data_entry(config: TableAuditConfig, measured: _Measured, digest: str) -> DataEntry:
+    table = config.table
+    known = {
+        name: {value: sizes[value] for value in sorted(sizes, key=reading_order) if value != MISSING}
+        for name, sizes in measured.groups.items()
+    }
+    return DataEntry(
+        name=table.name or Path(table.path).name,
+        source=public_name(table.path),
+        digest=digest,
+        rows_read=measured.read,
+        rows_empty=measured.read - measured.used,
+        rows_duplicate=0,
+        rows_used=measured.used,
+        rows_train=0,
+        rows_test=measured.used,
+        clusters_test=measured.clusters,
+        cluster=table.cluster,
+        labels=measured.labels,
+        positive=table.positive,
+        groups=known,
+        groups_missing={name: sizes.get(MISSING, 0) for name, sizes in measured.groups.items()},
+        language=config.language,
+        licence=table.licence,
+    )

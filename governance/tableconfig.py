@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from governance.config import Bands, Language, Name, Share
+from governance.config import Audit, Bands, Name
 from governance.configfile import find, read_yaml, validate
 from governance.errors import ConfigError
 
@@ -22,12 +22,10 @@ KINDS: Mapping[str, str] = {
 }
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class TableConfig(_Frozen):
+class TableConfig(BaseModel):
     """Where the rows are, what kind of decision they hold, and which column is what."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     path: str  # a file, or package:module/path
     kind: Literal["classification", "generation", "prices", "ranking", "regression", "selection"]
@@ -51,15 +49,9 @@ class TableConfig(_Frozen):
         return tuple(dict.fromkeys((*self.groups, *self.bands)))
 
 
-class TableAuditConfig(_Frozen):
+class TableAuditConfig(Audit):
     """One audit of one table of decisions."""
 
-    audit: Name
-    title: str | None = None
-    question: str = ""
-    language: Language = "en"
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    level: Share = 0.95
     model: Name = "decisions"  # what the report calls the system that took them
     table: TableConfig
     settings: dict[str, Any] = Field(default_factory=dict)  # of the evaluator of this kind

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.published import adult
 from governance import run_audit
 from governance.backends.base import Answer, Capability
 from governance.backends.mitigated import MixtureBackend, ThresholdBackend
@@ -30,7 +31,6 @@ from governance.prepare import prepare
 from governance.record import ModelEntry, RunRecord, load_record
 from governance.training.decisions import Cut, Mixture, Rule, Thresholds, coins
 from governance.training.mitigation import fit_mixture, fit_thresholds, large_groups, row_weights
-from tests.published import adult
 from tests.test_audit import by_name, figures
 from tests.tiny import BAD, FILLER, GOOD, write_config, write_encoder
 

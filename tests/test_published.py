@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.published import adult, compas, german
 from governance.groups.counts import GroupCounts, codes_of
 from governance.groups.metrics import outcomes, rate, share
-from tests.published import adult, compas, german
 
 
 def by_group(groups, truth, predicted) -> tuple[GroupCounts, np.ndarray]:

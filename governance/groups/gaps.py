@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 
@@ -20,9 +21,9 @@ from governance.statistics.intervals import Bounds, Rate, least_ratio_interval, 
 from governance.statistics.multiplicity import sidak
 from governance.statistics.simultaneous import Contrast, against_best, against_rest
 
-_WILSON = "Wilson on the effective sample size (Rao-Scott)"
-_GAP = f"between groups; Šidák-simultaneous {_WILSON}"
-_MOVER = "MOVER from Šidák-simultaneous Clopper-Pearson"
+WILSON = "Wilson on the effective sample size (Rao-Scott)"
+WILSON_GAP = f"between groups; Šidák-simultaneous {WILSON}"
+MOVER = "MOVER from Šidák-simultaneous Clopper-Pearson"
 
 
 def group_outcomes(counted: Counted, asked: Asked) -> list[Outcome]:
@@ -46,6 +47,23 @@ def group_outcomes(counted: Counted, asked: Asked) -> list[Outcome]:
     return found if asked.positive is not None else [*found, *macro_outcomes(counted, asked)]
 
 
+def combined(columns: Sequence[str], depth: int) -> list[tuple[str, ...]]:
+    """Single columns, then pairs, up to combinations of `depth` columns."""
+    return [chosen for size in range(1, depth + 1) for chosen in combinations(columns, size)]
+
+
+def gaps_within(both: Counted, control: str, asked: Asked) -> list[Outcome]:
+    """The gaps within each value of a control, the first of the table's two columns.
+
+    Single rates are left out: they are those of the intersection.
+    """
+    found: list[Outcome] = []
+    for value in dict.fromkeys(cell[0] for cell in table_of(both).cells):
+        here = replace(asked, within=Slice.of({control: value}))
+        found += [one for one in group_outcomes(both.where(control, value), here) if one.metric.count(".") > 1]
+    return found
+
+
 def none_measured(columns: Sequence[str], asked: Asked, reason: str) -> list[Outcome]:
     """Every gap, not measured."""
     where = asked.slice(dict.fromkeys(columns, ANY))
@@ -67,7 +85,7 @@ def _metric(counted: Counted, metric: str, asked: Asked) -> list[Outcome]:
         found.append(
             asked.measured(
                 metric, _where(table.columns, table.cells[cell], asked), one.value, one.bounds, n=one.n,
-                unit=Unit.RATE, method=_WILSON, counts=_counts(one),
+                unit=Unit.RATE, method=WILSON, counts=_counts(one),
             )
         )  # fmt: skip
     return [*found, *_gaps(counted, metric, large, asked), *_contrasts(counted, metric, large, asked)]
@@ -101,7 +119,7 @@ def _gaps(counted: Counted, metric: str, large: Sequence[int], asked: Asked) -> 
     values, bounds = np.array([one.value for one in joint]), [one.bounds for one in joint]
     more = {
         "n": sum(one.n for one in joint),
-        "method": _GAP,
+        "method": WILSON_GAP,
         "counts": {"groups": len(large), "groups_too_small": len(table.cells) - len(large)},
     }
     gap = float(values.max() - values.min())
@@ -134,7 +152,7 @@ def _equalized_odds(counted: Counted, asked: Asked) -> list[Outcome]:
     spreads = [spread_interval([one.bounds for one in ones]) for ones in joint.values()]
     more = {
         "n": sum(one.n for ones in joint.values() for one in ones),
-        "method": _GAP,
+        "method": WILSON_GAP,
         "counts": {
             "groups": min(map(len, large.values())),
             "groups_too_small": len(table.cells) - min(map(len, large.values())),
@@ -177,7 +195,7 @@ def _compared(name: str, where: Slice, n: int, one: Contrast, asked: Asked) -> l
     found: list[Outcome] = [
         asked.measured(
             name % "difference", where, one.difference, one.difference_bounds, n=n, unit=Unit.DIFFERENCE,
-            method=_MOVER, counts=counts,
+            method=MOVER, counts=counts,
         )
     ]  # fmt: skip
     if one.ratio is None:
@@ -185,7 +203,7 @@ def _compared(name: str, where: Slice, n: int, one: Contrast, asked: Asked) -> l
     ends = one.ratio_bounds
     return [
         *found,
-        asked.measured(name % "ratio", where, one.ratio, ends, n=n, unit=Unit.RATIO, method=_MOVER, counts=counts),
+        asked.measured(name % "ratio", where, one.ratio, ends, n=n, unit=Unit.RATIO, method=MOVER, counts=counts),
     ]
 
 

