@@ -62,7 +62,7 @@ def mean_outcomes(
     kept = np.isin(cut.codes, large)
     if large and None in reach and values[kept].min() == values[kept].max():
         found += [cut.missing(metric, cut.slice(group), ALIKE) for group in large]
-        return [*found, cut.missing(f"{metric}.difference", cut.everywhere, ALIKE)]
+        return [*found, *_no_gaps(cut, metric, ALIKE, ratio=reach[0] == 0)]
     chosen = values[kept], np.searchsorted(large, cut.codes[kept]), cut.clusters[kept]
     if large:
         for group, mean in zip(large, group_means(*chosen, level=cut.level, reach=reach), strict=True):
@@ -72,7 +72,7 @@ def mean_outcomes(
                 cut.measured(metric, where, mean.value, mean.bounds, n=mean.n, unit=unit, method=T, counts=own)
             )
     if len(large) < 2:
-        return [*found, cut.missing(f"{metric}.difference", cut.everywhere, cut.too_few(large))]
+        return [*found, *_no_gaps(cut, metric, cut.too_few(large), ratio=reach[0] == 0)]
     with np.errstate(over="ignore"):  # what comes to infinity is told as such
         joint = group_means(*chosen, level=cut.level, reach=reach, joint=True)
         found += _mean_gaps(cut, metric, joint, apart, {"groups_too_small": len(small), **more}, ratio=reach[0] == 0)
@@ -85,6 +85,11 @@ def mean_outcomes(
             )
         )  # fmt: skip
     return found
+
+
+def _no_gaps(cut: Cut, metric: str, reason: str, *, ratio: bool) -> list[Outcome]:
+    kinds = ("difference", "ratio") if ratio else ("difference",)
+    return [cut.missing(f"{metric}.{kind}", cut.everywhere, reason) for kind in kinds]
 
 
 def _mean_gaps(

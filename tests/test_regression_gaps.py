@@ -164,6 +164,7 @@ def test_one_group_has_no_gap(groups: list[str], held: str) -> None:
         assert measured(found[metric, "g=a"])
         assert reason(found[f"{metric}.difference", "g=*"]) == f"{held} groups large enough, 2 needed"
         assert not any(name == f"{metric}.difference_to_rest" for name, _ in found)
+    assert reason(found["mean_absolute_error.ratio", "g=*"]) == f"{held} groups large enough, 2 needed"
 
 
 def test_a_group_of_one_customer_says_nothing_of_others() -> None:
