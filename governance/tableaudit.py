@@ -20,10 +20,10 @@ from governance.contenders import public_name
 from governance.describe import code_version, hardware
 from governance.errors import ConfigError, DataError
 from governance.files import digest_of
-from governance.formats import read_columns
+from governance.formats import known_columns, read_columns
 from governance.groups.clusters import Counted, table_of
 from governance.groups.counts import MISSING, codes_of
-from governance.groups.scan import row_count, scan
+from governance.groups.scan import column_names, row_count, scan
 from governance.measure import Outcome, reading_order
 from governance.policy import load_policy
 from governance.prepare import LIBRARIES, evaluator_of, within
@@ -33,7 +33,7 @@ from governance.registry import nearest
 from governance.rundir import alone, existing, run_directory
 from governance.sources import digest_source, group_values, locate
 from governance.store import code_digest, versions
-from governance.tableconfig import KINDS, TableAuditConfig
+from governance.tableconfig import KINDS, TableAuditConfig, TableConfig
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -114,6 +114,14 @@ def _measure(config: TableAuditConfig, path: Path, file: Path, evaluator: Any) -
     return _Measured(outcomes, read, len(rows), len(np.unique(rows.clusters)), groups, {})
 
 
+def _columns_of(table: TableConfig) -> dict[str, str]:
+    """Key of the config -> the column that it names."""
+    where = {f"table.columns.{role}": column for role, column in table.columns.items()}
+    where |= {f"table.groups.{i}": name for i, name in enumerate(table.groups) if name not in table.bands}
+    where |= {f"table.bands.{name}.column": band.column for name, band in table.bands.items()}
+    return where | ({"table.cluster": table.cluster} if table.cluster else {})
+
+
 def _sizes(values: list[str]) -> dict[str, int]:
     names, codes = codes_of(values)
     return dict(zip(names, np.bincount(codes, minlength=len(names)).tolist(), strict=True))
@@ -122,24 +130,30 @@ def _sizes(values: list[str]) -> dict[str, int]:
 def _counted(config: TableAuditConfig, path: Path, file: Path, evaluator: Any) -> _Measured:
     """Classification: counted where the rows are, however many there are."""
     table = config.table
-    counted: Counted = scan(
-        file,
-        groups=table.group_columns,
-        truth=table.columns["truth"],
-        predicted=table.columns["prediction"],
-        positive=table.positive,
-        score=table.columns.get("score"),
-        cluster=table.cluster,
-        bands={name: (band.column, band.edges) for name, band in table.bands.items()},
+    names = within(f"{path}: table.path", lambda: column_names(file))
+    for key, column in _columns_of(table).items():
+        if column not in names:
+            raise DataError(f"{path}: {key}: no column '{column}'. {known_columns(column, names)}")
+    counted: Counted = within(
+        f"{path}: table",
+        lambda: scan(
+            file,
+            groups=table.group_columns,
+            truth=table.columns["truth"],
+            predicted=table.columns["prediction"],
+            positive=table.positive,
+            score=table.columns.get("score"),
+            cluster=table.cluster,
+            bands={name: (band.column, band.edges) for name, band in table.bands.items()},
+        ),
     )
     counts = table_of(counted)
-    if (
-        table.positive is not None
-        and not counts.counts[:, :, counts.classes.index(table.positive)].any()
-        and (not counts.counts[:, counts.classes.index(table.positive), :].any())
-    ):
+    seen = [
+        name for i, name in enumerate(counts.classes) if counts.counts[:, i, :].any() or counts.counts[:, :, i].any()
+    ]
+    if table.positive is not None and table.positive not in seen:
         raise DataError(
-            f"{file.name}: no row is of the class '{table.positive}'. {nearest(table.positive, counts.classes)}"
+            f"{path}: table.positive: no row is of the class '{table.positive}'. {nearest(table.positive, seen)}"
         )
     arguments = {"model": config.model, "positive": table.positive, "level": config.level, "seed": config.seed}
     outcomes = within(f"{path}: settings", lambda: evaluator.measure(counted, **arguments))
@@ -156,10 +170,7 @@ def _rows(config: TableAuditConfig, path: Path, file: Path, evaluator: Any) -> t
     from evaluators.table import Rows
 
     table = config.table
-    where = {f"table.columns.{role}": column for role, column in table.columns.items()}
-    where |= {f"table.groups.{i}": name for i, name in enumerate(table.groups) if name not in table.bands}
-    where |= {f"table.bands.{name}.column": band.column for name, band in table.bands.items()}
-    where |= {"table.cluster": table.cluster} if table.cluster else {}
+    where = _columns_of(table)
     read = within(str(path), lambda: read_columns(file, sorted(set(where.values())), where))
     columns = {
         role: _numbers(file, read[column], column) if role in evaluator.numbers else _names(read[column])

@@ -88,6 +88,21 @@ def scan(
     return _counted(found, list(groups), positive, scored=score is not None, clustered=cluster is not None)
 
 
+def column_names(source: Path) -> list[str]:
+    """The columns of a file.
+
+    Raises:
+        DataError: it can't be read.
+    """
+    import duckdb
+
+    with duckdb.connect(":memory:", config=_SETTINGS) as database:
+        try:
+            return list(database.sql(f"SELECT * FROM {_source(database, source)} LIMIT 0").columns)  # noqa: S608 - quoted
+        except duckdb.Error as error:
+            raise DataError(f"{_name(source)}: {_said(error)}") from None
+
+
 def row_count(source: Path) -> int:
     """Rows of a file, whatever they hold."""
     import duckdb
