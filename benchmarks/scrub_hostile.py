@@ -17,7 +17,7 @@ from functools import partial
 
 from governance.privacy.leaves import Kind, rewrite
 from governance.privacy.normalise import readings, segments
-from governance.privacy.rules import RULES, all_finds
+from governance.privacy.rules import RULES, all_finds, chinese_names
 from governance.privacy.rules.goods import Sells
 from governance.privacy.rules.signs import Signs
 from governance.privacy.rules.weighing import weighed
@@ -38,7 +38,8 @@ RULED = (
     "1", "12-", "1234 ", "a!", "a@", "1 A ", "1a:", "GB12 ABCD ", "http://", "微信", "(212) ", "order ", "@aa.", "abc",
     "a_b1 微信", "QQ 123456 ", "lazaro ", "Bukola - ", "x's order ", "王和"
 )  # fmt: skip
-NAMED = ("Frances stands over. ", "the Frances Jones and ")
+NAMED = ("Frances stands over. ", "the Frances Jones and ", "Creatine Mono! ", "Ward Pate 12 ")
+HAN_NAMED = ("王芳和", "王芳！")
 
 
 def structured(kind: Kind, text: str) -> None:
@@ -65,6 +66,13 @@ def named(text: str) -> None:
         weighed(text, word.start(), word.end(), sold)
 
 
+def named_in_chinese(text: str) -> None:
+    """Weigh every two characters that a model could take for a name."""
+    sold = Sells(text, chinese_names.sells)
+    for word in re.finditer("王芳", text):
+        chinese_names.weighed(text, word.start(), word.end(), sold)
+
+
 def repeated(unit: str, size: int) -> str:
     """A unit again and again."""
     return unit * (size // len(unit))
@@ -81,7 +89,13 @@ def cases() -> Iterator[tuple[str, str, Callable[[int], str], Callable[[str], No
         yield kind, unit, partial(repeated, unit), partial(structured, kind)
     for row in ("", "a|b\n-|-\n"):
         yield "markdown", f"{row}` `` ```", partial(backticks, row), partial(structured, "markdown")
-    for kind, units, read in (("plain", PLAIN, plain), ("rules", RULED, ruled), ("names", NAMED, named)):
+    of_texts = (
+        ("plain", PLAIN, plain),
+        ("rules", RULED, ruled),
+        ("names", NAMED, named),
+        ("中文", HAN_NAMED, named_in_chinese),
+    )
+    for kind, units, read in of_texts:
         for unit in units:
             yield kind, unit, partial(repeated, unit), read
 

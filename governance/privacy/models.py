@@ -64,6 +64,7 @@ class NameModels:
                 if language in stretches and (language == "zh" or may_hold_name(text[start:end])):
                     stretches[language].append((row, start, text[start:end]))
         sold = list(map(Sells, texts))
+        sold_among_han = [Sells(text, chinese_names.sells) for text in texts]
         for language, parts in stretches.items():
             spans = self._readers[language].read([part for _, _, part in parts])
             for (row, offset, part), places in zip(parts, spans, strict=True):
@@ -71,7 +72,10 @@ class NameModels:
                 among_han = language == "zh" or len(part) < len(texts[row])
                 for start, end in places:
                     place = texts[row], offset + start, offset + end
-                    find = chinese_names.weighed(*place) if among_han else weighing.weighed(*place, sold[row])
+                    if among_han:
+                        find = chinese_names.weighed(*place, sold_among_han[row])
+                    else:
+                        find = weighing.weighed(*place, sold[row])
                     found[row] += [find] if find is not None else []
         return [sorted(set(finds), key=lambda find: (find.start, find.end)) for finds in found]
 

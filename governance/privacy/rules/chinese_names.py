@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from governance.privacy.overlaps import MODEL, Find
+from governance.privacy.rules.goods import Sells
 from governance.privacy.rules.names import known
 from governance.privacy.rules.signs import Signs
 from governance.privacy.rules.vocabulary import word_list
@@ -109,6 +110,17 @@ _SOMEBODY = re.compile(
     r"|@|1[3-9]\d{9}|、\w{2,3}、"
 )
 """In a text about goods and nobody, what a model takes for a name is rather a brand, a variety or a word."""
+_BY = frozenset("由与和跟受给")
+"""What says that a person follows, whatever the text is about."""
+
+
+def sells(text: str) -> bool:
+    """Whether a Chinese text is about goods and nobody.
+
+    >>> sells("四件套低至¥169，限量300套"), sells("我买的四件套限量款还没到")
+    (True, False)
+    """
+    return _GOODS.search(text) is not None and _SOMEBODY.search(text) is None
 
 
 def branded(text: str, start: int, end: int) -> bool:
@@ -148,7 +160,7 @@ _PATTERNS = (
 )
 
 
-def weighed(text: str, start: int, end: int) -> Find | None:
+def weighed(text: str, start: int, end: int, sold: Sells) -> Find | None:
     """What a model's find is worth, a third character that goes with it included; None: it is no name."""
     value = text[start:end]
     if len(value) == 2 and value[0] in _SINGLE and _THIRD.match(text, end):
@@ -164,5 +176,5 @@ def weighed(text: str, start: int, end: int) -> Find | None:
     )
     if unlikely:
         return None
-    goods = _GOODS.search(text) and not _SOMEBODY.search(text) and text[start - 1 : start] not in set("由与和跟受给")
+    goods = text[max(0, start - 1) : start] not in _BY and sold()
     return Find("PERSON", start, end, UNSURE if goods else CERTAIN, MODEL)

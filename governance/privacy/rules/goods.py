@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import cached_property
 
 from governance.privacy.rules.vocabulary import word_list
 
@@ -45,18 +46,30 @@ def _goods() -> re.Pattern[str]:
     )
 
 
-@dataclass(slots=True)
 class Sells:
-    """Whether a text sells, asked at most once: the names in it may be many."""
+    """What is asked of a text as a whole, at most once: the names in it may be many.
 
-    text: str
-    answer: bool | None = None
+    Args:
+        text: the text.
+        judge: tells whether it sells; the one for texts in Latin letters if none is given.
+    """
+
+    def __init__(self, text: str, judge: Callable[[str], bool] | None = None) -> None:
+        self._text = text
+        self._judge = judge or sells
 
     def __call__(self) -> bool:
-        """`sells` of the text."""
-        if self.answer is None:
-            self.answer = sells(self.text)
-        return self.answer
+        """Whether the text is about goods and nobody."""
+        return self._sells
+
+    @cached_property
+    def _sells(self) -> bool:
+        return self._judge(self._text)
+
+    @cached_property
+    def small(self) -> bool:
+        """Whether the text begins with a small letter, or has none."""
+        return not next((char for char in self._text if char.isalpha()), "").isupper()
 
 
 def sells(text: str) -> bool:

@@ -98,8 +98,10 @@ def judged(text: str, start: int, end: int, score: float, sold: Sells) -> Find |
 
 def _headline(text: str, start: int, end: int) -> bool:
     """Whether a candidate stands in what titles goods: a line of capitals, most of them words of the dictionary."""
-    first, last = text.rfind("\n", 0, start) + 1, text.find("\n", end)
-    last = len(text) if last < 0 else last
+    # Looked for within the longest line that counts: a line of a megabyte must not be searched for each of its names.
+    first = text.rfind("\n", max(0, start - _HEADLINE), start) + 1 or max(0, start - _HEADLINE)
+    last = text.find("\n", end, end + _HEADLINE)
+    last = min(len(text), end + _HEADLINE) if last < 0 else last
     if last - first > _HEADLINE or _FIELD.search(text, max(first, start - 6), start):
         return False
     around = [word for word in (*words(text, first, start), *words(text, end, last)) if len(word.text) > 2]
@@ -158,9 +160,8 @@ def _doubtful(text: str, found: Sequence[Word], sold: Sells) -> bool:
     unknown = not any(word.among(Lists.GIVEN | Lists.FAMILY) for word in found)
     if sold() and (len(found) == 1 or unknown or not introduced(text, found[0].start)):
         return True
-    first = next((char for char in text if char.isalpha()), "")
     opens = _OPENING.search(text, max(0, found[0].start - 4), found[0].start)
-    return unknown and first.isupper() and (len(found) == 1 or opens is not None)  # "Creatine isn't a steroid."
+    return unknown and not sold.small and (len(found) == 1 or opens is not None)  # "Creatine isn't a steroid."
 
 
 def _trimmed(found: list[Word]) -> list[Word]:
