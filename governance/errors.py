@@ -32,5 +32,9 @@ class BackendError(SteelyardError):
     """A model that can't be loaded or a server that can't be started."""
 
 
+class BudgetExceeded(SteelyardError):
+    """A step would pass the privacy budget of the data set; nothing was spent on it."""
+
+
 class RecordError(SteelyardError):
     """A run directory that is missing, damaged, or of a schema this version doesn't read."""

@@ -22,41 +22,86 @@ GENESIS = "0" * 64
 class Journal:
     """One log file. A torn last line (power cut during a write) is dropped; anything else is an error.
 
+    Several processes may share a file if they take turns by a lock of their own and call `refresh` at the start of one.
+
+    Args:
+        path: of the file; made with the first entry.
+        mend: cut a torn last line off; False for one who only reads, and must not touch what another is writing.
+
     Raises:
         RecordError: the chain is broken.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, mend: bool = True) -> None:
         self.path = path
         self.entries: list[Mapping[str, object]] = []
-        self._head = GENESIS
-        path.parent.mkdir(parents=True, exist_ok=True)
-        data = path.read_bytes() if path.exists() else b""
-        whole, _, torn = data.rpartition(b"\n")
-        for number, line in enumerate(whole.splitlines(), 1):
-            self._accept(line, number)
-        if torn:
-            with path.open("r+b") as file:
-                file.truncate(len(data) - len(torn))
+        self.heads = [GENESIS]  # heads[k]: digest of the line that entry k - 1 is in; names all of the log up to there
+        self._size, self._mend = 0, mend
+        if mend:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self.refresh()
+
+    @property
+    def head(self) -> str:
+        """Digest of the last line."""
+        return self.heads[-1]
+
+    def refresh(self) -> None:
+        """Read what another process has appended since.
+
+        Raises:
+            RecordError: what it appended doesn't go on from here, or the file got shorter.
+        """
+        data = b""
+        if self.path.exists():
+            with self.path.open("rb") as file:
+                file.seek(self._size)
+                data = file.read()
+                short = os.fstat(file.fileno()).st_size < self._size
+        else:
+            short = self._size > 0
+        if short:
+            raise RecordError(f"{self.path}: the file got shorter while it was open: entries were cut off")
+        whole, newline, torn = data.rpartition(b"\n")
+        for line in whole.split(b"\n") if newline else ():
+            self._accept(line, len(self.entries) + 1)
+        self._size += len(data) - len(torn)
+        if torn and self._mend:
+            with self.path.open("r+b") as file:
+                file.truncate(self._size)
                 os.fsync(file.fileno())
 
     def _accept(self, line: bytes, number: int) -> None:
         try:
             entry = json.loads(line)
             previous = entry.pop("previous")
-        except (ValueError, KeyError, AttributeError):
+        except (ValueError, KeyError, AttributeError, TypeError):
             raise RecordError(f"{self.path}: line {number} is not a journal entry") from None
-        if previous != self._head:
+        if previous != self.head:
             raise RecordError(f"{self.path}: the chain breaks at line {number}: a line was changed, added or removed")
         self.entries.append(entry)
-        self._head = hashlib.sha256(line).hexdigest()
+        self.heads.append(hashlib.sha256(line).hexdigest())
 
     def append(self, entry: Mapping[str, object]) -> None:
         """Add one entry; returns when it is on the disk."""
-        line = canonical({**entry, "previous": self._head})
+        line = canonical({**entry, "previous": self.head})
+        new = not self.path.exists()
         with self.path.open("ab") as file:
             file.write(line + b"\n")
             file.flush()
             os.fsync(file.fileno())
+        if new:
+            sync_folder(self.path.parent)
         self.entries.append(dict(entry))
-        self._head = hashlib.sha256(line).hexdigest()
+        self.heads.append(hashlib.sha256(line).hexdigest())
+        self._size += len(line) + 1
+
+
+def sync_folder(folder: Path) -> None:
+    """Put a folder's list of files on the disk: else a power cut can lose a new file with all that is in it."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
