@@ -244,6 +244,13 @@ def _check_fit(path: Path, config: AuditConfig, name: str, dataset: Dataset, lab
             if label not in labels.classes:
                 known = ", ".join(labels.classes)
                 raise ConfigError(f"{path}: models.{name}.class_weights: no class '{label}'. Known: {known}.")
+    if isinstance(model, OpenAIModel) and model.fine_tune is not None:
+        rows, needed = min(config.data.rows or len(dataset), len(dataset)), model.fine_tune.limits.rows
+        if rows * (1 - config.data.test_share) < needed:
+            about = f"about {rows * (1 - config.data.test_share):.0f}"
+            raise ConfigError(
+                f"{path}: models.{name}.fine_tune: the vendor needs at least {needed} training rows, found {about}"
+            )
     if isinstance(model, MitigatedModel):
         _check_mitigated(f"{path}: models.{name}", config, model, labels)
 

@@ -27,6 +27,58 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class SentRows(_Frozen):
+    """A file of scrubbed training rows that left this machine: counts and a digest, never rows."""
+
+    rows: int
+    characters: int  # of the user messages
+    bytes: int
+    tokens: int  # estimated here, rather too many than too few
+    scrubbed: Mapping[str, int] = Field(default_factory=dict)  # entity -> pieces taken out on the way
+    left_out: Mapping[str, int] = Field(default_factory=dict)  # reason -> rows that stayed here
+    digest: str
+    file: str | None = None  # the vendor's id for it
+
+
+class VendorPrice(_Frozen):
+    """What a vendor's training was expected to cost, and what its own count of tokens comes to."""
+
+    per_million_tokens: float
+    currency: str
+    epochs: int  # assumed for the estimate
+    estimate: float
+    budget: float
+    charged: float | None = None  # the vendor's trained tokens at this price; None: it gave no count
+
+
+class Deletion(_Frozen):
+    """That the vendor was asked to delete what was uploaded, and what it answered."""
+
+    asked: str  # ISO 8601, UTC
+    answers: Mapping[str, str]  # "training", "validation" -> the answer
+
+
+class VendorTraining(_Frozen):
+    """A model fine-tuned by a vendor: what left, to whom, what came back, and that nothing is promised about it."""
+
+    host: str  # never the key
+    base: str  # as asked for
+    base_reported: str  # the version that the vendor says it trained
+    model: str  # the fine-tuned model's id
+    job: str
+    started: str  # ISO 8601, UTC
+    finished: str | None
+    training: SentRows
+    validation: SentRows | None = None
+    hyperparameters: Mapping[str, str | int | float | None] = Field(default_factory=dict)  # as reported
+    seed: int | None = None
+    trained_tokens: int | None = None
+    checkpoints: tuple[Mapping[str, str | int | float | None], ...] = ()
+    price: VendorPrice
+    deletion: Deletion | None = None  # None: not asked for; the vendor keeps the file
+    privacy: str  # the plain sentence that no privacy claim covers it
+
+
 class ModelEntry(_Frozen):
     """One weighed model: what it is, where it comes from, how it was trained."""
 
@@ -51,6 +103,8 @@ class ModelEntry(_Frozen):
         default_factory=dict
     )  # what left: rows, personal data scrubbed on the way by entity
     curve: tuple[Mapping[str, float], ...] = ()  # training: one point per epoch; private information where private
+    # A vendor's training. Left out where there is none: older records keep their digests.
+    vendor: VendorTraining | None = Field(default=None, exclude_if=lambda vendor: vendor is None)
 
 
 class DataEntry(_Frozen):

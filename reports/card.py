@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from governance.measure import EVERYONE, Fact, Measurement, NotMeasured, Outcome
-from reports import chapter_privacy, chapter_rest
+from reports import chapter_privacy, chapter_rest, vendor
 from reports.blocks import Cell, Table, cell, generic, metric_cell
 from reports.markdown import Md, environment, fill
 from reports.tables import comparison, counted
@@ -29,7 +29,7 @@ LICENCES = frozenset({"apache-2.0", "mit", "bsd-3-clause", "cc0-1.0", "cc-by-4.0
 def render(view: View, model: ModelView) -> bytes:
     """One model's card, UTF-8 Markdown with YAML metadata."""
     template = environment().get_template("card.md")
-    texts = view.texts
+    texts, trained = view.texts, model.entry.vendor
     body = template.render(
         t=texts,
         f=partial(fill, texts),
@@ -40,6 +40,9 @@ def render(view: View, model: ModelView) -> bytes:
         metrics=_metrics(view, model),
         claim=_claim(view, model),
         attack=_attack(view, model),
+        departures=vendor.departures(texts, [model]),
+        statement=trained and vendor.statement(texts, model, trained),
+        bill=trained and vendor.bill(texts, model, trained),
         gaps=_fairness(view, model, gaps=True),
         groups=_fairness(view, model, gaps=False),
         price=_price(view, model),

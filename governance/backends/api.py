@@ -163,7 +163,7 @@ class OpenAIBackend:
                 replies[name] = known
         open_messages = [message for name, message in messages.items() if name not in replies]
         if open_messages:
-            replies |= _run(self._ask_all(open_messages))
+            replies |= run_to_end(self._ask_all(open_messages))
         return [self._answer(replies[p.key]) if isinstance(p, _Message) else p for p in prepared]
 
     def close(self) -> None:
@@ -274,7 +274,7 @@ class OpenAIBackend:
             self._stopped = f"{self._lost} rows in a row were lost, the last one to: {fault.reason}"
 
 
-def _run(work: Coroutine[Any, Any, Result]) -> Result:
+def run_to_end(work: Coroutine[Any, Any, Result]) -> Result:
     """Run to the end; in a thread of its own where a loop runs already, as in a notebook."""
     try:
         asyncio.get_running_loop()
