@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import json
 import shutil
 from collections import Counter
@@ -24,7 +25,7 @@ from evaluators.base import HELD_OUT, Found, Predictions, Probe, Setting, Subjec
 from governance.answers import load_answers, save_answers
 from governance.backends.base import Answer, Backend, Capability, DecidesByGroup
 from governance.conclude import ID_DIGITS, Result, conclude
-from governance.config import OpenAIModel
+from governance.config import ClassifierModel, OpenAIModel
 from governance.contenders import Contender, Ring, contenders, facts_of
 from governance.dataset import ModelText, ScrubbedDataset
 from governance.describe import data_entry, lineage
@@ -35,6 +36,7 @@ from governance.prepare import Plan, prepare
 from governance.progress import Progress
 from governance.record import ModelEntry, RunRecord, save_record
 from governance.rundir import alone, existing, run_directory
+from governance.sources import PACKAGE, locate
 from governance.store import Store, code_digest, versions
 from governance.tableaudit import run_table_audit
 from governance.tableconfig import load_table_config
@@ -42,7 +44,9 @@ from governance.tableconfig import load_table_config
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from governance.budget.account import Account
     from governance.privacy.scrubber import Scrubber
+    from governance.training.dp import plan as dp
 
 ASKED_AT_ONCE = 64  # between two moves of the progress bar
 STORE = ".stages"
@@ -121,7 +125,9 @@ class _Audit:
             base=base,
             prompts=plan.prompts,
             gate=self._gate,
+            scrub=plan.digests["scrub"],
             progress=self.progress,
+            account=functools.partial(self._account, rows.train.rows),
         )
         setting = self._setting(rows)
         probes = [probe for evaluator in plan.evaluators.values() for probe in evaluator.probes(setting)]
@@ -207,6 +213,34 @@ class _Audit:
             labels=tuple(dataset.labels[i] for i in index),
             groups={name: tuple(values[i] for i in index) for name, values in dataset.groups.items()},
             clusters=dataset.clusters[index],
+        )
+
+    def _account(self, rows: NDArray[np.int64], name: str, working: Path, plan: dp.Plan) -> Account:
+        """A private run's account in the budget book of the data, keyed by the raw rows that it trains on."""
+        from governance.budget.account import open_account
+        from governance.budget.place import place_for, state_book
+        from governance.budget.runs import Budget
+
+        config, budget = self.plan.config, self.plan.config.data.budget
+        model = config.models[name]
+        private = model.private if isinstance(model, ClassifierModel) else None
+        packaged = config.data.path.startswith(PACKAGE)  # such a folder is the installer's, not the user's
+        book = (
+            state_book()
+            if packaged
+            else place_for(locate(config.data.path, self.plan.path.parent), fallback=state_book())
+        )
+        return open_account(
+            book,
+            working,
+            fingerprint=lambda ledger: self.plan.dataset.fingerprint(rows, ledger.fingerprint),
+            spent=dataclasses.replace(plan.spent(plan.steps), cap=1),
+            delta=plan.delta,
+            label=f"{config.audit}/{name}",
+            drawn=plan.drawn,
+            cap=plan.cap if plan.unit == "user" else None,
+            budget=None if budget is None else Budget(budget.epsilon, budget.delta, budget.unit),
+            partial=private is not None and private.on_budget == "stop",
         )
 
     # -- answer -------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from governance.configfile import find, read
 from governance.errors import ConfigError
@@ -61,6 +61,7 @@ class DataConfig(_Frozen):
     test_share: Share = 0.25
     name: str | None = None
     licence: str | None = None
+    budget: BudgetConfig | None = None
 
     @model_validator(mode="after")
     def _roles_once(self) -> DataConfig:
@@ -70,6 +71,14 @@ class DataConfig(_Frozen):
         if taken:
             raise ValueError(f"column '{taken[0]}' can't be a group too")
         return self
+
+
+class BudgetConfig(_Frozen):
+    """The most that may be spent on the data set's rows, by all private runs that read them, for good."""
+
+    epsilon: PositiveFloat
+    delta: Annotated[float, Field(gt=0, lt=1)]
+    unit: Literal["record", "user"] = "record"
 
 
 class ScrubConfig(_Frozen):
@@ -84,10 +93,22 @@ class Private(_Frozen):
 
     epsilon: PositiveFloat
     delta: Annotated[float, Field(gt=0, lt=1)]
-    sample_rate: Share
+    sample_rate: Annotated[float, Field(gt=0, le=1)]
     steps: PositiveInt
     batch: PositiveInt  # the divisor of the noisy gradient sum, whatever a draw's size
     clipping: PositiveFloat = 1.0
+    clipping_style: Literal["fixed", "auto-s"] = "fixed"
+    unit: Literal["record", "user"] = "record"  # user: by the column `data.unit`
+    cap: PositiveInt = 1  # rows of one user at most; others are left out
+    drawn: Literal["record", "user"] = "user"  # of a user: each row by its own coin, or all at once
+    on_budget: Literal["refuse", "stop"] = "refuse"  # when the data set's budget refuses a block of steps
+    publish_loss: bool = False  # put the training loss into the record, flagged: it is private information
+
+    @model_validator(mode="after")
+    def _cap_of_users(self) -> Private:
+        if self.unit == "record" and self.cap != 1:
+            raise ValueError("cap: expected none with unit record; it bounds a user's rows")
+        return self
 
 
 class _Model(_Frozen):
@@ -119,7 +140,18 @@ class ClassifierModel(_Model):
     batch: PositiveInt = 32
     learning_rate: PositiveFloat
     class_weights: dict[str, PositiveFloat] = Field(default_factory=dict)  # public constants
+    word_buckets: Annotated[int, Field(ge=0, le=2**22)] = 0  # hashed words beside the states; with no trained layers
+    optimizer: Literal["adamw", "sgd"] | None = None  # None: adamw, or sgd with momentum where private
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    schedule: Literal["constant", "linear", "cosine"] | None = None  # None: linear, or constant where private
+    average: Annotated[float, Field(ge=0, le=1)] = 0.0  # the last share of steps whose mean weights are kept
     private: Private | None = None
+
+    @model_validator(mode="after")
+    def _words_with_head_alone(self) -> ClassifierModel:
+        if self.word_buckets and self.trained_layers:
+            raise ValueError("word_buckets: expected none beside trained layers; they join a head on pooled states")
+        return self
 
 
 class Launch(_Frozen):
@@ -137,6 +169,30 @@ class TokenPrice(_Frozen):
     written: PositiveFloat
 
 
+class VendorLimits(_Frozen):
+    """What the vendor takes."""
+
+    rows: PositiveInt = 10  # examples that a job needs at least
+    bytes: PositiveInt = 512_000_000  # of a file
+    tokens: PositiveInt = 65_536  # of one example
+
+
+class FineTune(_Frozen):
+    """The vendor trains `base` on the scrubbed training rows. They leave this machine; no privacy claim covers it."""
+
+    base: str = Field(min_length=1)  # the vendor's name for the model to start from
+    epochs: PositiveInt | Literal["auto"] = "auto"
+    batch_size: PositiveInt | Literal["auto"] = "auto"
+    learning_rate_multiplier: PositiveFloat | Literal["auto"] = "auto"
+    suffix: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")] | None = None
+    validation_share: Share | None = None  # of the training rows, for the vendor's own figures; they leave as well
+    budget: NonNegativeFloat  # the most that the job may cost, in `currency`
+    price_per_million_tokens: NonNegativeFloat  # of trained tokens
+    delete_file: bool = False  # ask the vendor to delete the rows once the job has ended
+    hours: PositiveFloat = 24.0  # to follow it; it goes on after that, and so does a later run
+    limits: VendorLimits = VendorLimits()
+
+
 class OpenAIModel(_Model):
     """A model behind an OpenAI-compatible API: a vendor's, or one that `launch` starts on loopback."""
 
@@ -145,6 +201,7 @@ class OpenAIModel(_Model):
     launch: Launch | None = None
     base_url: str | None = None
     model: str | None = None
+    fine_tune: FineTune | None = None  # then there is no `model`: the vendor names the one that it makes
     api_key_env: str | None = None
     price_per_million_tokens: TokenPrice | None = None
     concurrency: PositiveInt = 4
@@ -156,7 +213,11 @@ class OpenAIModel(_Model):
     def _one_server(self) -> OpenAIModel:
         if (self.launch is None) == (self.base_url is None):
             raise ValueError("expected exactly one of launch (a local server) and base_url (a vendor's)")
-        if self.base_url is not None and self.model is None:
+        if self.fine_tune is not None and self.base_url is None:
+            raise ValueError("fine_tune: expected base_url, a vendor's; what launch starts can't train")
+        if self.fine_tune is not None and self.model is not None:
+            raise ValueError("fine_tune: expected no model beside it; the model to start from is fine_tune.base")
+        if self.base_url is not None and self.model is None and self.fine_tune is None:
             raise ValueError("expected model, the vendor's name for it, beside base_url")
         if self.base_url is not None and not self.base_url.startswith(("http://", "https://")):
             raise ValueError("expected base_url to start with http:// or https://")

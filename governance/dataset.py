@@ -148,3 +148,78 @@ class ScrubbedDataset:
             groups={name: tuple(table[f"group:{name}"].to_pylist()) for name in names},
             clusters=table["cluster"].to_numpy(),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ScrubbedTable:
+    """Sealed rows of several columns, for recipes. All columns have length n.
+
+    Attributes:
+        rows: position of each row in the source file, unique.
+        texts: column -> what a model may see.
+        labels: column -> class names or ids, which a model sees as numbers only.
+        numbers: column -> values, shape (n,); NaN where the source has none.
+        units: shape (n,), int64: rows with the same code belong to one user; None where nobody says.
+    """
+
+    rows: NDArray[np.int64]
+    texts: Mapping[str, tuple[ScrubbedText, ...]]
+    labels: Mapping[str, tuple[str, ...]]
+    numbers: Mapping[str, NDArray[np.float64]]
+    units: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        columns = (*self.texts.values(), *self.labels.values(), *self.numbers.values())
+        lengths = {len(column) for column in columns}
+        if self.units is not None:
+            lengths.add(len(self.units))
+        if lengths - {len(self.rows)}:
+            raise ValueError(f"expected every column to have {len(self.rows)} rows, got {sorted(lengths)}")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, index: NDArray[np.int64]) -> ScrubbedTable:
+        """The rows at these positions, in this order."""
+        return ScrubbedTable(
+            rows=self.rows[index],
+            texts={name: tuple(values[i] for i in index) for name, values in self.texts.items()},
+            labels={name: tuple(values[i] for i in index) for name, values in self.labels.items()},
+            numbers={name: values[index] for name, values in self.numbers.items()},
+            units=None if self.units is None else self.units[index],
+        )
+
+    def save(self, path: Path) -> None:
+        """Write as Parquet."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        columns: dict[str, object] = {"row": self.rows}
+        columns |= {f"text:{name}": [text.text for text in values] for name, values in self.texts.items()}
+        columns |= {f"label:{name}": list(values) for name, values in self.labels.items()}
+        columns |= {f"number:{name}": values for name, values in self.numbers.items()}
+        if self.units is not None:
+            columns["unit"] = self.units
+        pq.write_table(pa.table(columns), path)
+
+    @classmethod
+    def load(cls, path: Path) -> ScrubbedTable:
+        """Read what `save` wrote. The caller vouches for the file: it comes from our own stage store."""
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(path)
+
+        def named(kind: str) -> dict[str, str]:
+            columns = [name for name in table.column_names if name.startswith(f"{kind}:")]
+            return {name.removeprefix(f"{kind}:"): name for name in columns}
+
+        return cls(
+            rows=table["row"].to_numpy(),
+            texts={
+                name: tuple(ScrubbedText(text) for text in table[column].to_pylist())
+                for name, column in named("text").items()
+            },
+            labels={name: tuple(table[column].to_pylist()) for name, column in named("label").items()},
+            numbers={name: table[column].to_numpy() for name, column in named("number").items()},
+            units=table["unit"].to_numpy() if "unit" in table.column_names else None,
+        )

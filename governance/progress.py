@@ -43,10 +43,10 @@ class Progress:
         if self._bar is not None:
             self._bar.update(self._task, advance=units)
 
-    def reach(self, units: int) -> None:
-        """Say how many units of the running stage are finished in all."""
+    def reach(self, units: int, note: str = "") -> None:
+        """Say how many units of the running stage are finished in all, and, on a terminal, a word about it."""
         if self._bar is not None:
-            self._bar.update(self._task, completed=units)
+            self._bar.update(self._task, completed=units, note=note)
 
     def say(self, line: str) -> None:
         """One line to stderr."""
@@ -63,8 +63,9 @@ class Progress:
 
         columns = [TextColumn("  {task.description}"), BarColumn()]
         columns += [MofNCompleteColumn(), TimeRemainingColumn()] if total else [TimeElapsedColumn()]
+        columns.append(TextColumn("{task.fields[note]}"))
         self._bar = Bars(*columns, console=Console(stderr=True), transient=True)
-        self._task = self._bar.add_task(name, total=total)
+        self._task = self._bar.add_task(name, total=total, note="")
         self._bar.start()
 
     def _close(self) -> None:

@@ -10,10 +10,10 @@ import hashlib
 import importlib.util
 import math
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+_Print = TypeVar("_Print")
 PACKAGE = "package:"
 MAX_CLASSES = 50
 MAX_GROUPS = 100
@@ -106,6 +107,10 @@ class Dataset:
     def __repr__(self) -> str:
         return f"Dataset(<{len(self)} rows>)"
 
+    def fingerprint(self, index: NDArray[np.int64], by: Callable[[Iterable[str]], _Print]) -> _Print:
+        """What a keyed fingerprint says of these rows' texts, which stay here. A corrected label is the same row."""
+        return by(self.raw_texts(index))
+
     def raw_texts(self, index: NDArray[np.int64]) -> list[str]:
         """Unscrubbed texts at these positions: for the scrubber and for nothing else."""
         return [self._texts[i] for i in index]
@@ -182,7 +187,7 @@ def read_dataset(
     if table.num_rows == 0:
         raise DataError(f"{path}: no rows")
     texts = [None if text is None else str(text) for text in table[roles.text].to_pylist()]
-    labels = [_label(value) for value in table[roles.label].to_pylist()]
+    labels = [label_of(value) for value in table[roles.label].to_pylist()]
     keep = np.array(
         [i for i, (t, y) in enumerate(zip(texts, labels, strict=True)) if t and t.strip() and y is not None],
         dtype=np.int64,
@@ -192,7 +197,7 @@ def read_dataset(
     groups = {name: group_values(path, table, name, bands, keep) for name in roles.groups}
     if roles.cluster:
         # A row without a cluster stands alone: the row number can't collide, being of another type.
-        values = [_label(value) or row for row, value in enumerate(table[roles.cluster].to_pylist())]
+        values = [label_of(value) or row for row, value in enumerate(table[roles.cluster].to_pylist())]
         codes = {value: code for code, value in enumerate(dict.fromkeys(values[i] for i in keep))}
         clusters = np.array([codes[values[i]] for i in keep], dtype=np.int64)
     else:
@@ -229,7 +234,7 @@ def classes_of(path: Path, dataset: Dataset, roles: Roles, positive: str | None)
     return Labels(classes, positive or (classes[-1] if len(classes) == 2 else None))
 
 
-def _label(value: Any) -> str | None:
+def label_of(value: Any) -> str | None:
     """A class name: 1, 1.0 and "1 " are one class; None and NaN are none."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
@@ -255,7 +260,7 @@ def group_values(
     column = bands[name][0] if name in bands else name
     values = table[column].to_pylist()
     try:
-        made = [_band(values[i], bands[name][1]) if name in bands else _label(values[i]) for i in keep]
+        made = [_band(values[i], bands[name][1]) if name in bands else label_of(values[i]) for i in keep]
     except (TypeError, ValueError):
         raise DataError(f"{path}: {key}.bands.{name}.column: expected numbers in column '{column}'") from None
     if all(value is None for value in made):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from governance.claims import PrivacyClaim
 from governance.measure import Fact, Measurement, NotMeasured, Slice, Unit
+from reports import vendor
 from reports.blocks import (
     Block,
     Cell,
@@ -68,8 +69,32 @@ def claim_rows(texts: Texts, claim: PrivacyClaim) -> list[tuple[str, str, str]]:
         "target": texts.number(claim.target_epsilon, Unit.NATS),
         "rng": texts.said(claim.rng),
         "covers": texts.said(claim.covers),
+        **_later(texts, claim),
     }
     return [(texts(f"claim.{key}.title"), clean(value), texts(f"claim.{key}.says")) for key, value in values.items()]
+
+
+def _later(texts: Texts, claim: PrivacyClaim) -> dict[str, str]:
+    """What claims of earlier versions don't say."""
+    found = {}
+    if claim.unit == "user" and claim.units and claim.cap and claim.drawn:
+        drawn = texts(f"claim.users.{claim.drawn}")
+        found["users"] = texts("claim.users.value", users=texts.count(claim.units), cap=claim.cap, drawn=drawn)
+    if claim.clipping_style:
+        found["style"] = texts(f"claim.style.{claim.clipping_style}")
+    if claim.epsilon_pld is not None:
+        found["second"] = texts.number(claim.epsilon_pld, Unit.NATS)
+    if claim.curve:
+        points = [
+            texts("claim.curve.point", epsilon=texts.number(e, Unit.NATS), delta=texts.number(d, Unit.PROBABILITY))
+            for e, d in claim.curve
+        ]
+        found["curve"] = texts("list.long").join(points)
+    if claim.ledger_epsilon is not None and claim.ledger_runs is not None:
+        epsilon = texts.number(claim.ledger_epsilon, Unit.NATS)
+        found["ledger"] = texts("claim.ledger.value", epsilon=epsilon, runs=texts.count(claim.ledger_runs))
+    said = {"trained": claim.trained, "setting": claim.setting, "tuning": claim.tuning}
+    return found | {key: texts.said(value) for key, value in said.items() if value}
 
 
 def _claims(shelf: Shelf) -> Block:
@@ -78,8 +103,7 @@ def _claims(shelf: Shelf) -> Block:
     for model in view.charted:
         claim = model.entry.claim
         if claim is None:
-            key = "privacy.unclaimed.trained" if model.entry.trained else "privacy.unclaimed.other"
-            items.append(texts(key, model=model.label))
+            items.append(_unclaimed(texts, model))
             continue
         rows = [[Cell(title, small=says), Cell(value)] for title, value, says in claim_rows(texts, claim)]
         uncovered = texts("list.long").join(clean(texts.said(line)) for line in claim.not_covered)
@@ -91,6 +115,13 @@ def _claims(shelf: Shelf) -> Block:
     title = texts("privacy.claim.title")
     facts = matrix(shelf, names, caption=texts("privacy.claim.facts"))
     return Block(title=title, text=[texts("privacy.claim.text")], tables=[*tables, *present([facts])], items=items)
+
+
+def _unclaimed(texts: Texts, model: ModelView) -> str:
+    entry = model.entry
+    if entry.vendor is not None:
+        return vendor.statement(texts, model, entry.vendor)
+    return texts("privacy.unclaimed.trained" if entry.trained else "privacy.unclaimed.other", model=model.label)
 
 
 def _attack(shelf: Shelf) -> Block | None:
@@ -116,6 +147,8 @@ def promise(texts: Texts, model: ModelView) -> Cell:
     """What a model promises, in one cell."""
     claim = model.entry.claim
     if claim is None:
+        if model.entry.vendor is not None:
+            return Cell(texts("privacy.short.vendor"), kind="missing")
         return Cell(texts("privacy.short.remote" if model.entry.remote else "privacy.short.none"), kind="missing")
     epsilon, delta = texts.number(claim.epsilon, Unit.NATS), texts.number(claim.delta, Unit.PROBABILITY)
     return Cell(f"ε = {epsilon}", small=f"δ = {delta}", kind="number")
@@ -251,10 +284,12 @@ def _left(shelf: Shelf) -> Block:
     title = texts("privacy.left.title")
     tables: Sequence[Table | None] = (
         Table(title, head, rows) if rows else None,
+        vendor.departures(texts, remote),
         matrix(shelf, ("leakage.outputs", "leakage.outputs_after"), caption=texts("privacy.outputs.title")),
     )
     key = "privacy.left.text" if remote else "privacy.left.none"
-    return Block(title=title, text=[texts(key)], tables=present(tables))
+    bills = [vendor.bill(texts, model, model.entry.vendor) for model in remote if model.entry.vendor is not None]
+    return Block(title=title, text=[texts(key)], tables=present(tables), items=bills)
 
 
 def _sent(view: View, model: ModelView) -> Cell:

@@ -145,7 +145,10 @@ def _training(view: View) -> list[Block]:
     table = Table(title, [Cell(texts(f"models.{name}")) for name in names], rows)
     blocks = [Block(title=title, text=[texts("data.models.text")], tables=[table])]
     panels = [panel for model in view.charted for panel in _curves(view, model)]
-    hidden = [texts("data.curve.hidden", model=m.label) for m in view.charted if m.entry.curve and m.entry.claim]
+    private = [model for model in view.charted if model.entry.curve and model.entry.claim]
+    said = {True: "data.curve.private", False: "data.curve.hidden"}
+    shown = {m.name: any({"step", "loss"} <= point.keys() for point in m.entry.curve) for m in private}
+    hidden = [texts(said[shown[m.name]], model=m.label) for m in private]
     if panels or hidden:
         title, text = texts("data.curve.title"), texts("data.curve.text")
         blocks.append(Block(title=title, text=[text], items=hidden, panels=panels))
@@ -153,16 +156,19 @@ def _training(view: View) -> list[Block]:
 
 
 def _curves(view: View, model: ModelView) -> list[Panel]:
-    """Loss by epoch; never of a private model, whose loss its budget does not cover."""
-    points = model.entry.curve
-    if not points or model.entry.claim is not None:
-        return []
+    """Loss by step, or, in older records, by epoch; epsilon by step where training was private.
+
+    A private loss is there because a config asked for it; older records, which count epochs, had no such setting.
+    """
+    points = [point for point in model.entry.curve if model.entry.claim is None or "step" in point]
     panels = []
-    for place, key in enumerate(sorted({key for point in points for key in point if key != "epoch"})):
-        line = [(point.get("epoch", turn + 1.0), point[key]) for turn, point in enumerate(points) if key in point]
+    for place, key in enumerate(sorted({key for point in points for key in point} - {"epoch", "step"})):
+        found = [(turn, point) for turn, point in enumerate(points) if key in point]
+        axis = "step" if all("step" in point for _, point in found) else "epoch"
+        line = [(point.get(axis, turn + 1.0), point[key]) for turn, point in found]
         title = view.texts("data.curve.panel", model=model.label, figure=clean(view.texts.said(key), 40))
         name = f"curve-{model.slug}-{place}"
-        svg = curve(line, mark=model.mark, name=name, title=title, axis=view.texts("axis.epoch"))
+        svg = curve(line, mark=model.mark, name=name, title=title, axis=view.texts(f"axis.{axis}"))
         panels.append(Panel(title, "", svg))
     return panels
 

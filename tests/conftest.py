@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 
 CHROMIUM = Path("/usr/bin/chromium")
 
+
+@pytest.fixture(autouse=True)
+def budget_books(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data that can't have a budget book beside it gets one outside this user's home."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+
+
 # A shell starts what it puts into the background with SIGINT ignored, and children inherit that: a test that interrupts
 # a program would wait for one that can't be interrupted.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -135,7 +135,7 @@ def test_claim_stands_beside_the_attack_with_what_it_does_not_cover() -> None:
 def test_private_training_loss_is_not_shown() -> None:
     text, parsed = page(record())
     assert "open: loss" in parsed.text
-    assert "open-private: not shown." in parsed.text
+    assert "open-private: its loss is not shown." in parsed.text
     assert "curve-open-private" not in text
 
 

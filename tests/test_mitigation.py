@@ -573,13 +573,12 @@ def test_rows_that_count_for_nothing_teach_an_encoder_nothing(tmp_path: Path) ->
     from governance.backends.hf import ClassifierBackend
     from governance.files import digest_file
     from governance.training.classifier import train
-    from governance.training.encoder import Cut, LowerLayers
     from governance.training.model import WEIGHTS
-    from tests.test_training import plan, recipe
+    from tests.test_training import features, plan, recipe
     from tests.test_training import rows as made
 
     data, settings = made(), recipe(trained_layers=0, epochs=12, learning_rate=1e-2)
-    lower = LowerLayers(Cut(write_encoder(tmp_path / "encoder"), 1, 16), tmp_path / "cache")
+    lower = features(tmp_path, write_encoder(tmp_path / "encoder"))
     kept = np.arange(len(data)) % 2 == 0
     wrong = tuple(
         label if keep else {"yes": "no", "no": "yes"}[label] for label, keep in zip(data.labels, kept, strict=True)

@@ -16,7 +16,7 @@ from governance.dataset import Labels, ModelText
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from governance.training.encoder import LowerLayers
+    from governance.training.classifier import Features
     from governance.training.model import Classifier
 
 
@@ -28,22 +28,22 @@ class ClassifierBackend:
 
     Args:
         directory: what `training.classifier.train` left.
-        lower: the encoder's lower layers.
+        features: what its head sees of a text.
         labels: the task's classes.
     """
 
     capabilities = frozenset({Capability.CLASSIFY, Capability.SCORES})
 
-    def __init__(self, directory: Path, lower: LowerLayers, labels: Labels) -> None:
+    def __init__(self, directory: Path, features: Features, labels: Labels) -> None:
         self._directory = directory
-        self._lower = lower
+        self._features = features
         self._labels = labels
 
     @cached_property
     def _model(self) -> Classifier:
         from governance.training.model import load
 
-        return load(self._directory, self._lower.cut.base)
+        return load(self._directory, self._features.lower.cut)
 
     def classify(self, texts: Sequence[ModelText]) -> Sequence[Answer]:
         """See `Backend`."""
@@ -52,9 +52,9 @@ class ClassifierBackend:
         if not texts:
             return []
         model = self._model
-        hidden = self._lower.outputs(texts)
+        hidden = self._features.lower.outputs(texts)
         began = time.perf_counter()
-        scores = probabilities(model, hidden)
+        scores = probabilities(model, self._features, texts)
         upper = (time.perf_counter() - began) / len(texts)
         seconds = np.asarray(hidden.seconds[hidden.positions], dtype=float) + upper
         classes = self._labels.classes
@@ -65,7 +65,7 @@ class ClassifierBackend:
 
     def features(self, texts: Sequence[ModelText]) -> tuple[Any, NDArray[np.float64]]:
         """See `Featured`: the lower layers' states, averaged over each text's tokens. Trained layers have no part."""
-        hidden = self._lower.outputs(texts)
+        hidden = self._features.lower.outputs(texts)
         began = time.perf_counter()
         found = hidden.pooled().numpy()
         pooling = (time.perf_counter() - began) / max(1, len(texts))

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from governance.budget.account import Account
+    from governance.training.dp.plan import Plan
+
 Gate = Callable[[str, Literal["prompt", "output"]], tuple[str, dict[str, int]]]
 """Scrubs one text on its way out or back: its scrubbed form and counts by entity."""
 
@@ -40,7 +43,9 @@ class Ring:
         base: model name -> folder or file of pretrained weights, and its digest.
         prompts: model name -> its prompt.
         gate: scrubs prompts and answers.
+        scrub: fingerprint of the policy behind the gate.
         progress: where to say what is being done.
+        account: opens a private run in the data set's budget book: the run's name, its folder, its plan.
     """
 
     store: Store
@@ -52,7 +57,9 @@ class Ring:
     base: Mapping[str, tuple[Path, str]]
     prompts: Mapping[str, Prompt]
     gate: Gate
+    scrub: str
     progress: Progress
+    account: Callable[[str, Path, Plan], Account]
 
 
 class Contender(ABC):

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from typing_extensions import override
 
 from governance.backends.base import Featured
@@ -19,11 +20,19 @@ from governance.record import ModelEntry
 from governance.store import code_digest, versions
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-    from governance.training.classifier import Recipe
+    from governance.dataset import ScrubbedDataset
+    from governance.training.classifier import Features
+    from governance.training.dp.draws import Owners
+    from governance.training.dp.plan import Plan
     from governance.training.encoder import LowerLayers
+    from governance.training.loop import Settings, Tick
+
+HEAD_RATE = 10.0  # the new head learns so many times faster than pretrained layers
+WARM_UP = 0.1  # share of steps
+PHYSICAL = 256  # rows whose activations are held at once when layers are trained
+PHYSICAL_HEAD = 8192  # when the head alone is
 
 
 class Classifier(Trainable):
@@ -46,7 +55,7 @@ class Classifier(Trainable):
                 mode="json",
                 include={
                     "cached_layers", "trained_layers", "max_tokens", "epochs", "batch", "learning_rate",
-                    "class_weights", "private",
+                    "class_weights", "private", "word_buckets", "optimizer", "momentum", "schedule", "average",
                 },
             ),
             "seed": None if private else self.ring.seed,
@@ -72,37 +81,87 @@ class Classifier(Trainable):
         }
         return LowerLayers(cut, self.ring.store.path("lower", inputs), self.ring.progress.advance)
 
-    def _recipe(self) -> Recipe:
-        from governance.training import classifier, private
+    @cached_property
+    def _features(self) -> Features:
+        from governance.training.classifier import Features
 
-        config, settings = self.config, self.config.private
-        plan = None
-        if settings is not None:
-            try:
-                plan = private.plan(n=len(self.ring.train), **settings.model_dump())
-            except ConfigError as error:
-                raise ConfigError(f"models.{self.name}.{error}") from None
-        return classifier.Recipe(
-            trained_layers=config.trained_layers,
+        return Features(self._lower, self.ring.language)
+
+    def _settings(self) -> Settings:
+        from governance.training.loop import Settings
+
+        config, private = self.config, self.config.private
+        return Settings(
+            learning_rate=config.learning_rate,
+            new_rate=HEAD_RATE if config.trained_layers else 1.0,
+            optimizer=config.optimizer or ("sgd" if private else "adamw"),
+            momentum=config.momentum,
+            schedule=config.schedule or ("constant" if private else "linear"),
+            warm_up=0.0 if private else WARM_UP,
             epochs=config.epochs,
             batch=config.batch,
-            learning_rate=config.learning_rate,
-            class_weights=config.class_weights,
-            plan=plan,
+            physical=PHYSICAL if config.trained_layers else PHYSICAL_HEAD,
+            average=config.average,
+            on_budget=private.on_budget if private else "refuse",
             seed=self.ring.seed,
         )
+
+    def _plan(self, n: int, users: int | None) -> Plan | None:
+        from governance.training.dp.plan import plan
+
+        private = self.config.private
+        if private is None:
+            return None
+        try:
+            return plan(n=n, users=users, **private.model_dump(exclude={"unit", "on_budget", "publish_loss"}))
+        except ConfigError as error:
+            raise ConfigError(f"models.{self.name}.{error}") from None
 
     @override
     def train(self, directory: Path, called: str, row_weights: NDArray[np.float64] | None = None) -> None:
         from governance.training import classifier
 
-        recipe, lower, ring = self._recipe(), self._lower, self.ring
-        with ring.progress.stage(f"read with the lower layers for {called}", lower.missing(ring.train.texts)):
-            lower.outputs(ring.train.texts)
-        total = recipe.plan.steps if recipe.plan else recipe.epochs * len(ring.train)
-        with ring.progress.stage(f"train {called}", total):
-            advance = ring.progress.reach if recipe.plan else ring.progress.advance
-            classifier.train(recipe, ring.train, ring.labels, lower, directory, advance, row_weights)
+        config, ring = self.config, self.ring
+        with ring.progress.stage(f"read with the lower layers for {called}", self._lower.missing(ring.train.texts)):
+            self._lower.outputs(ring.train.texts)
+        rows, owners = self._rows()
+        plan = self._plan(len(rows), None if owners is None else len(owners))
+        recipe = classifier.Recipe(
+            trained_layers=config.trained_layers,
+            word_buckets=config.word_buckets,
+            class_weights=config.class_weights,
+            settings=self._settings(),
+            plan=plan,
+            publish_loss=config.private is not None and config.private.publish_loss,
+        )
+        account = ring.account(self.name, directory, plan) if plan else None
+        if plan:
+            ring.progress.say(f"  {called}: {in_words(plan)}")
+        steps = plan.steps if plan else recipe.settings.epochs * -(-len(rows) // recipe.settings.batch)
+        with ring.progress.stage(f"train {called}", steps):
+            classifier.train(
+                recipe, rows, ring.labels, self._features, directory,
+                charges=account,
+                owners=owners if config.private and config.private.drawn == "user" else None,
+                tick=lambda tick: ring.progress.reach(tick.step, told(tick, plan)),
+                row_weights=row_weights,
+            )  # fmt: skip
+        if account is not None:
+            classifier.note_ledger(directory, epsilon=account.cumulative, runs=account.together)
+
+    def _rows(self) -> tuple[ScrubbedDataset, Owners | None]:
+        """Training rows, without those beyond a user's cap, and whose they are where users are protected."""
+        from governance.training.dp.draws import Owners
+
+        rows, private = self.ring.train, self.config.private
+        if private is None or private.unit == "record":
+            return rows, None
+        if rows.units is None:
+            raise ConfigError(f"models.{self.name}.private.unit: expected data.unit, the column that tells users apart")
+        kept = np.array(Owners(rows.units, private.cap).kept(), dtype=np.int64)
+        rows = rows.take(kept)
+        assert rows.units is not None  # noqa: S101 - narrows the type; taken from rows that have units
+        return rows, Owners(rows.units, private.cap)
 
     @override
     def identity(self) -> Mapping[str, object]:
@@ -122,7 +181,7 @@ class Classifier(Trainable):
     def open_at(self, directory: Path) -> Featured:
         from governance.backends.hf import ClassifierBackend
 
-        return ClassifierBackend(directory, self._lower, self.ring.labels)
+        return ClassifierBackend(directory, self._features, self.ring.labels)
 
     @override
     def costs(self, positive: NDArray[np.bool_]) -> tuple[float, float]:
@@ -136,7 +195,9 @@ class Classifier(Trainable):
         from governance.training.model import WEIGHTS
 
         return {
-            "trained_parts": parts(self.config.cached_layers, self.config.trained_layers, self._lower.layers),
+            "trained_parts": parts(
+                self.config.cached_layers, self.config.trained_layers, self._lower.layers, self.config.word_buckets
+            ),
             "digest": digest_file(directory / WEIGHTS),
             "curve": read_curve(directory),
         }
@@ -162,3 +223,21 @@ class Classifier(Trainable):
             claim=self.claim,
             **self.described(self.directory),
         )
+
+
+def in_words(plan: Plan) -> str:
+    """A plan before it is taken: what it costs and how."""
+    return (
+        f"epsilon {plan.epsilon:g} at delta {plan.delta:g} per {plan.unit}: {plan.steps} steps, each "
+        f"{plan.drawn} drawn with chance {plan.sample_rate:g}, noise multiplier {plan.sigma:.4g}"
+    )
+
+
+def told(tick: Tick, plan: Plan | None) -> str:
+    """Loss and epsilon so far, for the progress bar."""
+    loss = f"loss {tick.loss:.3f}"
+    if plan is None:
+        return loss
+    from governance.budget.accounting import epsilon_pld
+
+    return f"{loss}, epsilon {epsilon_pld([plan.spent(tick.step)], plan.delta):.2f}"
