@@ -115,4 +115,4 @@ def _lora(model: nn.Module, rank: int, alpha: int, targets: tuple[str, ...]) -> 
         # peft asks transformers by an old name, and finds out by itself that GPT-2 keeps its weights transposed.
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing")
         warnings.filterwarnings("ignore", message="fan_in_fan_out is set to False")
-        return get_peft_model(model, config)  # type: ignore[arg-type]
+        return get_peft_model(model, config)

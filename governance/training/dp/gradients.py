@@ -174,7 +174,7 @@ class UnitGradients:
     def _note(self, layer: nn.Module, given: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor | None:
         if not torch.is_grad_enabled():
             return None
-        use = _Use(layer, tuple(tensor.detach() for tensor in given))
+        use = _Use(layer, tuple(tensor.detach() for tensor in given if isinstance(tensor, torch.Tensor)))
         self._uses.append(use)
         replaced = None
         if not output.requires_grad:  # the lowest trained layer: nothing below it needs a gradient
@@ -195,9 +195,10 @@ class UnitGradients:
         layer, given, returned = use.layer, use.given, use.returned
         assert returned is not None  # noqa: S101 - narrows the type; the caller looked
         if len(returned) != self._batch:
+            name = next(name for name, known in self._layers.items() if known is layer)
             raise ConfigError(
-                f"private training: layer {type(layer).__name__} returned {len(returned)} rows, not {self._batch}, "
-                "so its gradient can't be told apart by record; freeze it"
+                f"private training: layer '{name}' ({type(layer).__name__}) returned {len(returned)} rows for "
+                f"{self._batch} records, so its gradient can't be told apart by record; freeze it, or give each its own"
             )
         if isinstance(layer, nn.Embedding):
             ids = self._by_unit(given.unsqueeze(-1)).squeeze(-1)

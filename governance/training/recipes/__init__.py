@@ -19,3 +19,6 @@ RECIPES: Mapping[str, str] = {
     "tree": "governance.training.recipes.tree:Forest",
 }
 """Name in a config -> recipe."""
+
+SINGLE = frozenset({"clusters", "self-training", "tree"})
+"""Recipes that train in one process only."""
