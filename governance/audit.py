@@ -92,8 +92,17 @@ def run_audit(
     return conclude(record, plan.policy, directory, language=language)
 
 
+def scrubbed(source: str, out: Path, progress: Progress | None = None) -> tuple[Plan, Rows]:
+    """An audit's plan and its scrubbed rows, without training or asking anything; kept for the audit itself."""
+    stay_home()
+    plan = prepare(source)
+    folder = out / plan.config.audit
+    audit = _Audit(plan, folder, Store(folder / STORE), progress or Progress(quiet=True))
+    return plan, audit.scrub()
+
+
 @dataclass(frozen=True)
-class _Rows:
+class Rows:
     """Scrubbed rows on both sides of the split, and what was done to get them."""
 
     train: ScrubbedDataset
@@ -113,7 +122,7 @@ class _Audit:
 
     def run(self) -> RunRecord:
         plan, config = self.plan, self.plan.config
-        rows = self._scrub()
+        rows = self.scrub()
         base = {name: (path, plan.digests["bases"][name]) for name, path in plan.bases.items()}
         ring = Ring(
             store=self.store,
@@ -160,7 +169,7 @@ class _Audit:
 
     # -- data -> scrub ------------------------------------------------------------------------
 
-    def _scrub(self) -> _Rows:
+    def scrub(self) -> Rows:
         """Sample, split by content, scrub. Shard by shard, so that a killed run keeps what it has."""
         plan, data = self.plan, self.plan.config.data
         inputs = {
@@ -186,7 +195,7 @@ class _Audit:
                 sealed.take(test).save(working / "test.parquet")
                 write_atomic(working / "replaced.json", json.dumps(replaced, sort_keys=True).encode())
                 shutil.rmtree(working / "shards")
-        return _Rows(
+        return Rows(
             train=ScrubbedDataset.load(finished / "train.parquet"),
             test=ScrubbedDataset.load(finished / "test.parquet"),
             replaced=json.loads((finished / "replaced.json").read_bytes()),
@@ -213,6 +222,7 @@ class _Audit:
             labels=tuple(dataset.labels[i] for i in index),
             groups={name: tuple(values[i] for i in index) for name, values in dataset.groups.items()},
             clusters=dataset.clusters[index],
+            units=None if dataset.units is None else dataset.units[index],
         )
 
     def _account(self, rows: NDArray[np.int64], name: str, working: Path, plan: dp.Plan) -> Account:
@@ -245,7 +255,7 @@ class _Audit:
 
     # -- answer -------------------------------------------------------------------------------
 
-    def _setting(self, rows: _Rows) -> Setting:
+    def _setting(self, rows: Rows) -> Setting:
         config = self.plan.config
         return Setting(
             labels=self.plan.labels,
@@ -345,7 +355,7 @@ class _Audit:
 
     def _record(
         self,
-        rows: _Rows,
+        rows: Rows,
         entries: Sequence[ModelEntry],
         outcomes: tuple[Outcome, ...],
         answers: Mapping[str, Path],

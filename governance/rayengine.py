@@ -48,7 +48,7 @@ def require_ray() -> None:
 
 def map_on_ray(batches: Iterator[T], factory: Callable[[], Callable[[T], R]], workers: int) -> Iterator[R]:
     """Results of a function over batches, in order; see `governance.engine.map_batches`."""
-    with _running(workers) as ray:
+    with running_ray(workers) as ray:
         from ray.data import ActorPoolStrategy, DataContext
         from ray.util.queue import Queue
 
@@ -159,8 +159,12 @@ def _opened(packed: bytes) -> Any:
 
 
 @contextmanager
-def _running(workers: int) -> Iterator[Any]:
-    """Ray, started for this block alone."""
+def running_ray(workers: int) -> Iterator[Any]:
+    """Ray on this machine, started for this block alone.
+
+    Raises:
+        BackendError: it does not start.
+    """
     stay_home()  # before Ray is imported: it reads its switches then
     # Without the first, Ray replaces 127.0.0.1 by the machine's address and listens on every interface.
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"

@@ -47,6 +47,16 @@ class State:
         if math.isfinite(loss):
             self.curve.append({"step": float(step), "loss": loss})
 
+    def no_longer_falls(self, patience: int | None) -> bool:
+        """Early stopping: whether the last `patience` public losses are all no lower than the lowest before.
+
+        >>> State(public=[3.0, 2.0, 2.5, 2.0]).no_longer_falls(2), State(public=[3.0, 2.0, 2.5, 1.9]).no_longer_falls(2)
+        (True, False)
+        """
+        if patience is None or len(self.public) <= patience:
+            return False
+        return not min(self.public[-patience:]) < min(self.public[:-patience])  # so that NaN is no fall
+
     @torch.no_grad()
     def average(self, model: nn.Module) -> None:
         """Count the model's trained weights into the mean."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -150,7 +150,7 @@ def run(
         steps = PrivateSteps(
             task, plan, optimizer, physical=settings.physical, owners=owners, rank=group.rank, ranks=group.size
         )
-    stopped = NO_LONGER_FALLS if no_longer_falls(state.public, settings.patience) else None
+    stopped = NO_LONGER_FALLS if state.no_longer_falls(settings.patience) else None
     taken = group.first(partial(_taken, state, charges))
     task.model.train()
     while taken < total and stopped is None:
@@ -173,7 +173,7 @@ def run(
         state.add(taken, loss)
         if public is not None:
             state.public.append(group.first(public))
-            stopped = NO_LONGER_FALLS if no_longer_falls(state.public, settings.patience) else None
+            stopped = NO_LONGER_FALLS if state.no_longer_falls(settings.patience) else None
         if group.rank == 0:
             checkpoint.keep(task, optimizer, state, directory)
         if tick:
@@ -205,15 +205,6 @@ def _taken(state: checkpoint.State, charges: Charges | None) -> int:
             "back, or this is another run's folder; put the book back, or train anew in an empty folder"
         )
     return charges.charged
-
-
-def no_longer_falls(losses: Sequence[float], patience: int | None) -> bool:
-    """Early stopping: whether the last `patience` losses on public rows are all no lower than the lowest before.
-
-    >>> no_longer_falls([3.0, 2.0, 2.5, 2.0], patience=2), no_longer_falls([3.0, 2.0, 2.5, 1.9], patience=2)
-    (True, False)
-    """
-    return patience is not None and len(losses) > patience and min(losses[-patience:]) >= min(losses[:-patience])
 
 
 class _Steps(Protocol):

@@ -48,13 +48,13 @@ class HashedWords:
         """Buckets and values of each text, both (n, most entries); padded by bucket 0 at value 0."""
         from sklearn.feature_extraction import FeatureHasher
 
+        if not len(texts):
+            return torch.zeros((0, 1), dtype=torch.int64), torch.zeros((0, 1))
         hasher = FeatureHasher(self.buckets, input_type="pair", alternate_sign=True)
         matrix: Any = hasher.transform(self._counted(text.text) for text in texts)
         matrix.sum_duplicates()
         ids = [torch.from_numpy(matrix.indices[a:b].astype("int64")) for a, b in _ends(matrix)]
         values = [functional.normalize(torch.from_numpy(matrix.data[a:b]).float(), dim=0) for a, b in _ends(matrix)]
-        if not ids:
-            return torch.zeros((0, 1), dtype=torch.int64), torch.zeros((0, 1))
         pad = nn.utils.rnn.pad_sequence
         return pad(ids, batch_first=True), pad(values, batch_first=True)
 

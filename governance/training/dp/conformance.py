@@ -1,8 +1,8 @@
 """Does the optimiser that trains keep the epsilon that it claims? Canaries in one run, and the bound that they prove.
 
-Each canary is a unit whose gradient is a direction of its own, the worst case that an accountant assumes. A fair coin puts it
-in or out; who then guesses the coins from the final weights better than epsilon allows has refuted the claim. Source:
-Steinke, Nasr and Jagielski (2023), arXiv:2305.08846.
+Each canary is a unit whose gradient is a direction of its own, the worst case that an accountant assumes. A fair coin
+puts it in or out; who then guesses the coins from the final weights better than epsilon allows has refuted the claim.
+Source: Steinke, Nasr and Jagielski (2023), arXiv:2305.08846.
 """
 
 from __future__ import annotations

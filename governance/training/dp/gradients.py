@@ -65,14 +65,21 @@ class Bounded:
     norms: torch.Tensor
     _pieces: dict[nn.Parameter, list[Piece]] = field(repr=False)
 
-    def weighted_sums(self, weights: torch.Tensor) -> Iterator[tuple[nn.Parameter, torch.Tensor]]:
-        """For each parameter that was used: the sum over units of weight times gradient. Weights have shape (U,).
+    def weighted_sums(
+        self, weights: torch.Tensor, *, last: bool = False
+    ) -> Iterator[tuple[nn.Parameter, torch.Tensor]]:
+        """For each parameter that was used: the sum over units of weight times gradient.
 
         A unit whose norm is not finite adds nothing, whatever its weight: else one row could destroy every parameter.
+
+        Args:
+            weights: of the units, shape (U,).
+            last: no other sums will be asked for: what was kept for a parameter goes with its sum.
         """
         broken = ~torch.isfinite(self.norms)
         some = bool(broken.any())
-        for parameter, pieces in self._pieces.items():
+        for parameter in reversed(list(self._pieces)):  # large tables are at a model's start: when the rest is gone
+            pieces = self._pieces.pop(parameter) if last else self._pieces[parameter]
             sound = [piece.without(broken) for piece in pieces] if some else pieces
             total = sound[0].weighted_sum(weights)
             for piece in sound[1:]:

@@ -1,13 +1,13 @@
 """One private step: bounded gradients, summed in parts that fit in memory, one draw of noise, one update.
 
-Opacus's optimiser adds the noise, divides by the plan's constant and updates; with several processes its distributed
-form does, so that noise is added once.
+Noise, the division by the plan's constant and the sum over processes are Opacus's; with several processes one of them
+adds the noise, so that it is there once.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from governance.training.dp.gradients import Bounded, UnitGradients
 from governance.training.dp.plan import Plan
 from governance.training.task import Task
 
+PART = 1 << 18  # numbers that get their noise at once
 GAMMA = 0.01  # AUTO-S: g / (|g| + GAMMA); Bu et al. (2022), arXiv:2206.07136
 
 
@@ -48,7 +49,7 @@ class PrivateSteps:
         self._gradients = UnitGradients(task.model, records=owners.cap if owners else 1)
         self._draws = PoissonDraws(plan.drawable, plan.sample_rate, rank=rank, ranks=ranks)
         self._physical = max(1, physical // (owners.cap if owners else 1))
-        self._ranks = ranks
+        self._rank, self._ranks = rank, ranks
         self._noisy = _noisy(optimizer, plan, ranks)
         self._check_optimised(optimizer)
         self._check_plan()
@@ -60,16 +61,17 @@ class PrivateSteps:
             The mean loss of what was drawn, NaN for an empty draw: private information.
         """
         self._gradients.check_unchanged()
-        totals = {parameter: torch.zeros_like(parameter) for parameter in self._gradients.trained.values()}
-        losses = []
-        for units in self._draws.draw().split(self._physical):
-            if len(units):
-                bounded = self._gradients(*self._batch(units))
-                losses.append(bounded.losses)
-                for parameter, total in bounded.weighted_sums(clipping_weights(bounded, self._plan)):
-                    totals[parameter] += total
+        totals: dict[torch.nn.Parameter, torch.Tensor] = {}
+        losses = [self._add(units, totals) for units in self._draws.draw().split(self._physical) if len(units)]
         self._update(totals)
         return self._mean(torch.cat(losses) if losses else torch.zeros(0))
+
+    def _add(self, units: torch.Tensor, totals: dict[torch.nn.Parameter, torch.Tensor]) -> torch.Tensor:
+        """Add these units' bounded gradients to the totals; returns their records' losses. Nothing else is kept."""
+        bounded = self._gradients(*self._batch(units))
+        for parameter, total in bounded.weighted_sums(clipping_weights(bounded, self._plan), last=True):
+            totals[parameter] = totals[parameter].add_(total) if parameter in totals else total
+        return bounded.losses
 
     def _mean(self, losses: torch.Tensor) -> float:
         """Of all processes' losses that are numbers."""
@@ -78,17 +80,19 @@ class PrivateSteps:
             torch.distributed.all_reduce(told)
         return float(told[0] / told[1])
 
-    def _update(self, totals: Mapping[torch.nn.Parameter, torch.Tensor]) -> None:
+    def _update(self, totals: dict[torch.nn.Parameter, torch.Tensor]) -> None:
         """Noise, division, update. Also when nobody was drawn: that a draw was empty is not to be seen."""
-        for parameter, total in totals.items():
-            parameter.summed_grad = total  # type: ignore[attr-defined]  # where Opacus's optimiser looks for it
-        self._noisy.add_noise()
+        for parameter in self._gradients.trained.values():
+            total = totals.pop(parameter) if parameter in totals else torch.zeros_like(parameter)
+            if self._rank == 0:  # else the sum over processes would have each one's noise
+                add_noise(total, self._plan.sigma * self._plan.clipping, self._noisy.generator)
+            parameter.grad = total
         self._noisy.scale_grad()
         if self._ranks > 1:
             self._noisy.reduce_gradients()
         self._noisy.original_optimizer.step()
-        for parameter in totals:
-            parameter.grad = parameter.summed_grad = None  # type: ignore[attr-defined]
+        for parameter in self._gradients.trained.values():
+            parameter.grad = None
 
     def _batch(self, units: torch.Tensor) -> tuple[int, Callable[[], torch.Tensor]]:
         if self._owners is None:
@@ -112,7 +116,8 @@ class PrivateSteps:
             raise ValueError(f"the plan draws {plan.drawn}s; users and their rows belong to a plan that draws users")
         if owners is not None and (len(owners), owners.cap) != (plan.units, plan.cap):
             raise ValueError(
-                f"the plan is for {plan.units} users of up to {plan.cap} rows, not for {len(owners)} of up to {owners.cap}"
+                f"the plan is for {plan.units} users of up to {plan.cap} rows, "
+                f"not for {len(owners)} of up to {owners.cap}"
             )
 
 
@@ -125,6 +130,15 @@ def clipping_weights(bounded: Bounded, plan: Plan) -> torch.Tensor:
         # A little below the bound: the product's rounding must not carry a norm above it.
         weights = (plan.clipping * (1 - 1e-6) / norms.clamp(min=1e-30)).clamp(max=1.0)
     return torch.where(torch.isfinite(norms), weights, torch.zeros_like(norms))
+
+
+def add_noise(total: torch.Tensor, deviation: float, generator: torch.Generator) -> None:
+    """Opacus's noise, in place, a part at a time: a whole table's would be the step's peak of memory, twice over."""
+    from opacus.optimizers.optimizer import _generate_noise
+
+    flat = torch.atleast_1d(total)
+    for part in flat.split(max(1, PART * len(flat) // flat.numel())):
+        part.add_(_generate_noise(std=deviation, reference=part, generator=generator))
 
 
 def _noisy(optimizer: torch.optim.Optimizer, plan: Plan, ranks: int) -> Any:

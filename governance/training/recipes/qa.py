@@ -44,6 +44,7 @@ class ExtractiveQA(Tuning):
         "context": Column("text"),
         "answer": Column("text"),  # empty: the context holds none
     }
+    blank: ClassVar[tuple[str, ...]] = ("answer",)
     uncovered: ClassVar[tuple[str, ...]] = (UNCOVERED,)
 
     def tasks(self, setting: Setting) -> Callable[[ScrubbedTable], TextTask]:
