@@ -176,11 +176,20 @@ class _Audit:
             "data": plan.digests["data"],
             "roles": dataclasses.asdict(plan.roles),
             "bands": {name: band.model_dump(mode="json") for name, band in data.bands.items()},
+            "cleaning": None if data.cleaning is None else data.cleaning.model_dump(mode="json"),
+            "language": plan.config.language,
             "rows": data.rows,
             "test_share": data.test_share,
             "seed": plan.config.seed,
             "policy": plan.digests["scrub"],
-            "code": code_digest("governance.privacy", "governance.sources", "governance.dataset"),
+            "code": code_digest(
+                "governance.privacy",
+                "governance.sources",
+                "governance.dataset",
+                "governance.cleaning",
+                "governance.encoding",
+                "governance.similar",
+            ),
             "versions": dict(versions("presidio-analyzer", "spacy", "phonenumbers", "pyarrow")),
         }
         finished = self.store.path("scrub", inputs)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
+from governance.cleanconfig import TextCleaning
 from governance.configfile import find, read
 from governance.errors import ConfigError
 from governance.registry import nearest
@@ -57,10 +58,12 @@ class DataConfig(_Frozen):
     groups: tuple[str, ...] = ()
     bands: dict[str, Bands] = Field(default_factory=dict)
     cluster: str | None = None
+    unit: str | None = None  # column of a user's id, for privacy by user; only its codes are kept
     rows: PositiveInt | None = None  # None: all
     test_share: Share = 0.25
     name: str | None = None
     licence: str | None = None
+    cleaning: TextCleaning | None = None  # None: texts are taken as they are
     budget: BudgetConfig | None = None
 
     @model_validator(mode="after")

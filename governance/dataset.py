@@ -63,6 +63,7 @@ class Roles:
     label: str
     groups: tuple[str, ...] = ()  # sensitive features, derived bands included
     cluster: str | None = None  # rows that share a value are not independent
+    unit: str | None = None  # whose row it is, for privacy by user
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class ScrubbedDataset:
-    """Sealed rows. All sequences have length n; `clusters` are codes, so no raw key is kept.
+    """Sealed rows. All sequences have length n; `clusters` and `units` are codes, so no raw key is kept.
 
     Attributes:
         rows: position of each row in the source file, unique.
@@ -93,6 +94,8 @@ class ScrubbedDataset:
         labels: true class of each row.
         groups: column -> one value per row; None where the source has none.
         clusters: shape (n,), int64; rows with the same code are not independent.
+        units: shape (n,), int64: rows with the same code belong to one user, -1 where the source doesn't say; None:
+            it says so of no row.
     """
 
     rows: NDArray[np.int64]
@@ -100,10 +103,13 @@ class ScrubbedDataset:
     labels: tuple[str, ...]
     groups: Mapping[str, tuple[str | None, ...]]
     clusters: NDArray[np.int64]
+    units: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.texts)
         lengths = {len(self.rows), len(self.labels), len(self.clusters), *(len(v) for v in self.groups.values())}
+        if self.units is not None:
+            lengths.add(len(self.units))
         if lengths != {n}:
             raise ValueError(f"expected every column to have {n} rows, got {sorted(lengths)}")
 
@@ -118,6 +124,7 @@ class ScrubbedDataset:
             labels=tuple(self.labels[i] for i in index),
             groups={column: tuple(values[i] for i in index) for column, values in self.groups.items()},
             clusters=self.clusters[index],
+            units=None if self.units is None else self.units[index],
         )
 
     def save(self, path: Path) -> None:
@@ -132,6 +139,8 @@ class ScrubbedDataset:
             "cluster": self.clusters,
         }
         columns |= {f"group:{name}": list(values) for name, values in self.groups.items()}
+        if self.units is not None:
+            columns["unit"] = self.units
         pq.write_table(pa.table(columns), path)
 
     @classmethod
@@ -147,6 +156,7 @@ class ScrubbedDataset:
             labels=tuple(table["label"].to_pylist()),
             groups={name: tuple(table[f"group:{name}"].to_pylist()) for name in names},
             clusters=table["cluster"].to_numpy(),
+            units=table["unit"].to_numpy() if "unit" in table.column_names else None,
         )
 
 

@@ -39,6 +39,7 @@ def data_entry(
         digest=plan.digests["data"],
         rows_read=dataset.read,
         rows_empty=dataset.empty,
+        cleaning=dataset.found,
         rows_duplicate=duplicates,
         rows_used=len(train) + len(test),
         rows_train=len(train),

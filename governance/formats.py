@@ -14,6 +14,9 @@ from governance.registry import nearest
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_ESCAPE = re.compile(  # in JSON: two halves of a surrogate pair; one half; any other
+    rb"\\(?:u[Dd][89ABab][0-9A-Fa-f]{2}\\u[Dd][C-Fc-f][0-9A-Fa-f]{2}|(?P<half>u[Dd][89A-Fa-f][0-9A-Fa-f]{2})|.)"
+)
 BLOCK = 16 << 20  # bytes that Arrow parses at once: the longest row it can read
 
 
@@ -31,6 +34,16 @@ def read_columns(path: Path, columns: list[str], roles: Mapping[str, str]) -> pa
         if pa.types.is_binary(field.type):  # what Arrow makes of a CSV that isn't UTF-8
             raise DataError(f"{path}: column '{field.name}': expected UTF-8 text, found something else")
     return table
+
+
+def read_whole(path: Path) -> pa.Table:
+    """Every column, whatever is in it.
+
+    Raises:
+        DataError: it can't be read.
+    """
+    names, load = _reading(path, lambda: _open(path))
+    return _reading(path, lambda: load(names))
 
 
 def _reading(path: Path, act: Callable[[], Any]) -> Any:
@@ -76,9 +89,25 @@ def _open(path: Path) -> tuple[list[str], Any]:
 
         return names, load
     if path.suffix in (".jsonl", ".ndjson"):
-        table = pa.json.read_json(path, read_options=pa.json.ReadOptions(block_size=BLOCK))
+        table = _read_json_lines(path)
         return table.column_names, table.select
     raise DataError(f"{path}: expected .csv, .tsv, .jsonl, .parquet or a Hugging Face dataset folder")
+
+
+def _read_json_lines(path: Path) -> pa.Table:
+    """A file of JSON lines; an escape of half a surrogate pair, at which Arrow gives up, becomes U+FFFD."""
+    import pyarrow as pa
+    import pyarrow.json
+
+    options = pa.json.ReadOptions(block_size=BLOCK)
+    try:
+        return pa.json.read_json(path, read_options=options)
+    except pa.ArrowInvalid:
+        data = path.read_bytes()
+        mended = _ESCAPE.sub(lambda escape: b"\\ufffd" if escape["half"] else escape[0], data)
+        if mended == data:
+            raise
+        return pa.json.read_json(pa.BufferReader(mended), read_options=options)
 
 
 def _open_hugging_face(path: Path) -> tuple[list[str], Any]:
@@ -103,9 +132,10 @@ def _without_cells(error: Exception) -> str:
     >>> _without_cells(ValueError("CSV parse error: Expected 2 columns, got 3: Ann,5 Elm St,1"))
     'CSV parse error: Expected 2 columns, got 3'
     """
-    known = re.match(r"(CSV parse error: Expected \d+ columns, got \d+|Empty CSV file|JSON parse error)", str(error))
+    said = re.sub(r"^(CSV parse error: )Row #\d+: ", r"\1", str(error))  # the row is told with one thread alone
+    known = re.match(r"CSV parse error: Expected \d+ columns, got \d+|Empty CSV file|JSON parse error", said)
     if known:
-        return known.group(1)
+        return known.group()
     if "UTF8" in str(error) or "UTF-8" in str(error) or isinstance(error, UnicodeDecodeError):
         return "expected UTF-8 text, found another encoding"
     return f"not a file of this format ({type(error).__name__})"

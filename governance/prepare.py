@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from governance.backends.prompts import Prompt
+from governance.cleaning import clean_dataset, refused
 from governance.config import (
     EVALUATORS,
     AuditConfig,
@@ -107,9 +108,12 @@ def prepare(source: str) -> Plan:
     }
     data = config.data
     file = within(f"{path}: data.path", lambda: locate(data.path, path.parent))
-    roles = Roles(text=data.text, label=data.label, groups=_groups(config), cluster=data.cluster)
+    roles = Roles(text=data.text, label=data.label, groups=_groups(config), cluster=data.cluster, unit=data.unit)
     bands = {name: (band.column, band.edges) for name, band in data.bands.items()}
     dataset = within(str(path), lambda: read_dataset(file, roles, bands=bands))
+    if data.cleaning is not None:
+        _check_cleaning(path, config)
+        dataset = clean_dataset(dataset, data.cleaning.made(), language=config.language)
     labels = within(str(path), lambda: classes_of(file, dataset, roles, data.positive))
     for name in config.models:
         _check_fit(path, config, name, dataset, labels)
@@ -253,6 +257,17 @@ def _check_fit(path: Path, config: AuditConfig, name: str, dataset: Dataset, lab
             )
     if isinstance(model, MitigatedModel):
         _check_mitigated(f"{path}: models.{name}", config, model, labels)
+
+
+def _check_cleaning(path: Path, config: AuditConfig) -> None:
+    """What is cleaned before a private model must be decided row by row, or be named in its claim."""
+    private = [name for name, m in config.models.items() if isinstance(m, ClassifierModel) and m.private is not None]
+    cleaning = config.data.cleaning
+    if private and cleaning is not None and refused(cleaning.made()):
+        raise ConfigError(
+            f"{path}: data.cleaning.{refused(cleaning.made())[0]}: expected none beside the private model "
+            f"'{private[0]}': it looks at all rows at once, which the privacy claim would not cover"
+        )
 
 
 def _check_mitigated(where: str, config: AuditConfig, model: MitigatedModel, labels: Labels) -> None:

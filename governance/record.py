@@ -115,6 +115,8 @@ class DataEntry(_Frozen):
     digest: str
     rows_read: int
     rows_empty: int  # dropped: no text or no label
+    # What cleaning found -> rows or cells. Left out where there was none: older records keep their digests.
+    cleaning: Mapping[str, int] | None = Field(default=None, exclude_if=lambda found: found is None)
     rows_duplicate: int  # share their text with another sampled row; kept, on one side of the split
     rows_used: int
     rows_train: int

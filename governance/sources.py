@@ -31,6 +31,7 @@ PACKAGE = "package:"
 MAX_CLASSES = 50
 MAX_GROUPS = 100
 ABSENT = frozenset({"", "na", "n/a", "nan", "none", "null", "-"})  # where a number should be
+NO_UNIT = -1  # code of rows that say nothing of whose they are
 MIN_PER_CLASS = 4  # two on each side of the split
 
 
@@ -79,8 +80,10 @@ class Dataset:
         labels: classes as strings.
         groups: column -> values, None where missing.
         clusters: shape (n,), codes.
+        units: shape (n,), codes of whose row it is, -1 where the source doesn't say; None: no such column.
         read: rows in the source.
         empty: rows dropped since they had no text or no label.
+        found: what cleaning counted; None: there was none.
     """
 
     def __init__(
@@ -92,14 +95,19 @@ class Dataset:
         groups: Mapping[str, tuple[str | None, ...]],
         clusters: NDArray[np.int64],
         read: int,
+        units: NDArray[np.int64] | None = None,
+        empty: int | None = None,
+        found: Mapping[str, int] | None = None,
     ) -> None:
         self._texts = tuple(texts)
         self.labels = tuple(labels)
         self.rows = rows
         self.groups = groups
         self.clusters = clusters
+        self.units = units
         self.read = read
-        self.empty = read - len(self._texts)
+        self.empty = read - len(self._texts) if empty is None else empty
+        self.found = found
 
     def __len__(self) -> int:
         return len(self._texts)
@@ -107,9 +115,30 @@ class Dataset:
     def __repr__(self) -> str:
         return f"Dataset(<{len(self)} rows>)"
 
-    def fingerprint(self, index: NDArray[np.int64], by: Callable[[Iterable[str]], _Print]) -> _Print:
-        """What a keyed fingerprint says of these rows' texts, which stay here. A corrected label is the same row."""
-        return by(self.raw_texts(index))
+    def cleaned(
+        self, index: NDArray[np.int64], texts: Sequence[str], labels: Sequence[str], found: Mapping[str, int]
+    ) -> Dataset:
+        """The rows at these positions, with what cleaning made of their texts and labels."""
+        return Dataset(
+            texts=texts,
+            labels=labels,
+            rows=self.rows[index],
+            groups={column: tuple(values[i] for i in index) for column, values in self.groups.items()},
+            clusters=self.clusters[index],
+            read=self.read,
+            units=None if self.units is None else self.units[index],
+            empty=self.empty,
+            found=found,
+        )
+
+    def fingerprint(self, rows: NDArray[np.int64], by: Callable[[Iterable[str]], _Print]) -> _Print:
+        """What a keyed fingerprint says of some rows' texts, which stay here. A corrected label is the same row.
+
+        Args:
+            rows: positions in the source, as in `rows` of this and of scrubbed data sets.
+            by: makes it.
+        """
+        return by(self.raw_texts(np.searchsorted(self.rows, rows)))
 
     def raw_texts(self, index: NDArray[np.int64]) -> list[str]:
         """Unscrubbed texts at these positions: for the scrubber and for nothing else."""
@@ -182,6 +211,7 @@ def read_dataset(
         **{f"data.groups.{i}": name for i, name in enumerate(roles.groups) if name not in bands},
         **{f"data.bands.{name}.column": column for name, (column, _) in bands.items()},
         **({"data.cluster": roles.cluster} if roles.cluster else {}),
+        **({"data.unit": roles.unit} if roles.unit else {}),
     }
     table = read_columns(path, sorted(set(wanted.values())), wanted)
     if table.num_rows == 0:
@@ -202,6 +232,7 @@ def read_dataset(
         clusters = np.array([codes[values[i]] for i in keep], dtype=np.int64)
     else:
         clusters = np.arange(len(keep), dtype=np.int64)
+    owners = [label_of(value) for value in table[roles.unit].to_pylist()] if roles.unit else None
     return Dataset(
         texts=[texts[i] or "" for i in keep],
         labels=[labels[i] or "" for i in keep],
@@ -209,6 +240,7 @@ def read_dataset(
         groups=groups,
         clusters=clusters,
         read=table.num_rows,
+        units=None if owners is None else unit_codes([owners[i] for i in keep]),
     )
 
 
@@ -241,6 +273,16 @@ def label_of(value: Any) -> str | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value).strip() or None
+
+
+def unit_codes(values: Sequence[str | None]) -> NDArray[np.int64]:
+    """Codes in order of appearance; `NO_UNIT` where there is no value.
+
+    >>> unit_codes(["ann", None, "bob", "ann"]).tolist()
+    [0, -1, 1, 0]
+    """
+    codes = {value: code for code, value in enumerate(dict.fromkeys(value for value in values if value is not None))}
+    return np.array([NO_UNIT if value is None else codes[value] for value in values], dtype=np.int64)
 
 
 def group_values(

@@ -9,7 +9,7 @@ from governance.measure import Fact, NotMeasured, Slice
 from reports.blocks import Block, Cell, Chapter, Panel, Shelf, Table, generic, matrix, present
 from reports.chapter_privacy import PREFIXES
 from reports.charts import bars, curve
-from reports.text import clean
+from reports.text import Texts, clean
 from reports.view import ModelView, View
 
 WORDS = 12
@@ -83,6 +83,7 @@ def data(shelf: Shelf) -> Chapter:
         texts("data.source"): clean(entry.source),
         texts("data.licence"): clean(entry.licence or texts("unknown")),
         **{texts(f"data.rows.{name}"): value for name, value in counts.items()},
+        **({} if entry.cleaning is None else {texts("data.cleaning"): found_of(texts, entry.cleaning)}),
         texts("data.cluster"): clean(entry.cluster or texts("none")),
         texts("data.clusters"): texts.count(entry.clusters_test),
         texts("data.labels"): counts_of(view, entry.labels),
@@ -109,6 +110,19 @@ def counts_of(view: View, counts: Mapping[str, int]) -> str:
     """Names and their counts on one line."""
     shown = view.texts("list").join(f"{clean(key, 40)} {view.texts.count(n)}" for key, n in list(counts.items())[:40])
     return shown or view.texts("none")
+
+
+def found_of(texts: Texts, counts: Mapping[str, int | str]) -> str:
+    """What was found or counted, each in the reader's language: "encoding: mojibake", "missing: age"."""
+
+    def one(name: str, value: int | str) -> str:
+        kind, colon, column = name.partition(": ")
+        said = texts.said(name)
+        if said == name and colon:
+            said = f"{texts.said(kind)}: {texts.said(column)}"
+        return f"{clean(said, 80)} {texts.count(value) if isinstance(value, int) else value}"
+
+    return texts("list").join(one(name, value) for name, value in list(counts.items())[:40]) or texts("none")
 
 
 def _pairs(view: View, facts: Mapping[str, str], caption: str) -> Table:

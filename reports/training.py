@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from functools import partial
 
 from governance.trainrecord import TrainedRows, TrainingRecord
 from reports.blocks import Cell, Table
 from reports.card import LICENCES
 from reports.chapter_privacy import claim_rows
+from reports.chapter_rest import found_of
 from reports.markdown import Md, environment, fill
 from reports.text import Texts, clean
 
@@ -35,7 +35,7 @@ def render(record: TrainingRecord, *, language: str = "en") -> bytes:
         ConfigError: there is no such language.
     """
     texts = Texts(language)
-    module, _, kind = record.recipe_class.partition(":")
+    plain = re.fullmatch(r"([\w.]+):(\w+)", record.recipe_class)  # a record is hostile, and code isn't escaped
     body = (
         environment()
         .get_template("training.md")
@@ -47,11 +47,11 @@ def render(record: TrainingRecord, *, language: str = "en") -> bytes:
             public=None if record.public is None else _rows(texts, record.public),
             missed=texts("list").join(texts.said(what) for what in record.data.not_scrubbed),
             settings=_settings(record),
-            facts=_counts(texts, {name: _number(value) for name, value in record.facts.items()}),
+            facts=found_of(texts, {name: _number(value) for name, value in record.facts.items()}),
             claim=None if record.claim is None else _claim(texts, record),
             epsilons=_points(record.curve.epsilon),
             losses=_points(record.curve.loss),
-            load=Md(_load(module, kind)) if re.fullmatch(r"[\w.]+:\w+", record.recipe_class) else None,
+            load=Md(_load(plain[1], plain[2], record)) if plain else None,
         )
     )
     return f"---\n{_metadata(record)}\n---\n{body}".encode()
@@ -77,19 +77,19 @@ def _metadata(record: TrainingRecord) -> str:
 
 def _rows(texts: Texts, data: TrainedRows) -> Table:
     pairs = [
-        ("source", data.source),
-        ("licence", data.licence or texts("unknown")),
-        ("rows", texts.count(data.rows)),
-        ("read", texts.count(data.rows_read)),
-        ("users", None if data.users is None else texts.count(data.users)),
-        ("columns", texts("list").join(f"{name}: {column}" for name, column in data.columns.items())),
-        ("cleaning", _counts(texts, data.cleaning)),
-        ("left_out", _counts(texts, data.left_out) if data.left_out else None),
-        ("hidden", _counts(texts, data.hidden) if data.hidden else None),
-        ("scrubbed", _counts(texts, data.scrubbed)),
-        ("digest", data.digest),
+        ("training.data.source", data.source),
+        ("training.data.licence", data.licence or texts("unknown")),
+        ("training.data.rows", texts.count(data.rows)),
+        ("training.data.read", texts.count(data.rows_read)),
+        ("training.data.users", None if data.users is None else texts.count(data.users)),
+        ("training.data.columns", texts("list").join(f"{name}: {column}" for name, column in data.columns.items())),
+        ("data.cleaning", found_of(texts, data.cleaning)),
+        ("training.data.left_out", found_of(texts, data.left_out) if data.left_out else None),
+        ("training.data.hidden", found_of(texts, data.hidden) if data.hidden else None),
+        ("training.data.scrubbed", found_of(texts, data.scrubbed)),
+        ("training.data.digest", data.digest),
     ]
-    rows = [[Cell(texts(f"training.data.{key}")), Cell(value)] for key, value in pairs if value is not None]
+    rows = [[Cell(texts(key)), Cell(value)] for key, value in pairs if value is not None]
     return Table(texts("training.data.title"), [Cell(texts("training.data.what")), Cell(texts("table.value"))], rows)
 
 
@@ -107,17 +107,6 @@ def _settings(record: TrainingRecord) -> str:
     return ", ".join(f"{name}: {value}" for name, value in told.items() if value not in (None, "", [], {}))
 
 
-def _counts(texts: Texts, counts: Mapping[str, object]) -> str:
-    def one(name: str, value: object) -> str:
-        kind, colon, column = name.partition(": ")  # what was found, and in which column
-        said = texts.said(name)
-        if said == name and colon:
-            said = f"{texts.said(kind)}: {texts.said(column)}"
-        return f"{said} {texts.count(value) if isinstance(value, int) else value}"
-
-    return texts("list").join(one(name, value) for name, value in counts.items()) or texts("none")
-
-
 def _number(value: int | float | str) -> int | str:
     return f"{value:.4g}" if isinstance(value, float) else value
 
@@ -129,5 +118,8 @@ def _points(points: tuple[tuple[int, float], ...], most: int = 6) -> str:
     return ", ".join(f"{at:,}: {value:.3g}" for at, value in shown)
 
 
-def _load(module: str, kind: str) -> str:
-    return f'from pathlib import Path\n\nfrom {module} import {kind}\n\nmodel = {kind}.load(Path("."))  # this folder'
+def _load(module: str, kind: str, record: TrainingRecord) -> str:
+    given = ', base=Path("path/to/the/base")' if record.load_needs_base else ""
+    folder = "model" if record.load_from == "model" else "."
+    lines = ["from pathlib import Path", "", f"from {module} import {kind}", ""]
+    return "\n".join([*lines, f'model = {kind}.load(Path("{folder}"){given})'])

@@ -1,5 +1,6 @@
 """Raw rows: whatever the file, either a data set that can be audited or a clear complaint without a cell of it."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from governance.dataset import Roles
+from governance.dataset import Roles, ScrubbedDataset, ScrubbedText
 from governance.errors import DataError
 from governance.sources import Dataset, classes_of, digest_source, locate, read_dataset
 
@@ -230,3 +231,39 @@ def test_a_digest_sees_every_byte(tmp_path: Path) -> None:
     state = folder / "state.json"
     state.write_text(state.read_text() + " ")
     assert digest_source(folder) != before
+
+
+def test_users_are_codes_and_survive_the_split(tmp_path: Path) -> None:
+    rows = [{**row, "who": f"ann{i % 3}" if i % 4 else None} for i, row in enumerate(ROWS)]
+    data = read_dataset(write(tmp_path / "d.parquet", rows), Roles("text", "label", unit="who"))
+    assert data.units is not None
+    assert (len(data.units), set(data.units.tolist())) == (len(ROWS), {-1, 0, 1, 2})
+    same = [[row["who"] == other["who"] for other in rows] for row in rows]
+    assert (np.equal.outer(data.units, data.units) == np.array(same)).all()
+    assert read_dataset(write(tmp_path / "e.parquet", rows), ROLES).units is None
+
+
+def test_scrubbed_rows_keep_their_users_and_files_without_any_still_load(tmp_path: Path) -> None:
+    rows = ScrubbedDataset(
+        rows=np.arange(3),
+        texts=tuple(ScrubbedText(text) for text in "abc"),
+        labels=("x", "y", "x"),
+        groups={},
+        clusters=np.arange(3),
+        units=np.array([0, -1, 0]),
+    )
+    rows.take(np.array([2, 1])).save(tmp_path / "new.parquet")
+    units = ScrubbedDataset.load(tmp_path / "new.parquet").units
+    assert units is not None
+    assert units.tolist() == [0, -1]
+    dataclasses.replace(rows, units=None).save(tmp_path / "old.parquet")
+    assert "unit" not in pq.read_table(tmp_path / "old.parquet").column_names
+    assert ScrubbedDataset.load(tmp_path / "old.parquet").units is None
+    with pytest.raises(ValueError, match="expected every column to have 3 rows"):
+        dataclasses.replace(rows, units=np.array([0]))
+
+
+def test_a_fingerprint_is_of_the_rows_that_it_names(tmp_path: Path) -> None:
+    rows = [{**ROWS[0], "text": ""}, *ROWS]  # an empty row shifts positions in the source against those in the data set
+    data = read_dataset(write(tmp_path / "d.parquet", rows), ROLES)
+    assert data.fingerprint(data.rows[[0, -1]], list) == [ROWS[0]["text"], ROWS[-1]["text"]]

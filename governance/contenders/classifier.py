@@ -22,6 +22,7 @@ from governance.store import code_digest, versions
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from governance.budget.account import Account
     from governance.dataset import ScrubbedDataset
     from governance.training.classifier import Features
     from governance.training.dp.draws import Owners
@@ -134,7 +135,7 @@ class Classifier(Trainable):
             plan=plan,
             publish_loss=config.private is not None and config.private.publish_loss,
         )
-        account = ring.account(self.name, directory, plan) if plan else None
+        account = self._account(directory, plan) if plan else None
         if plan:
             ring.progress.say(f"  {called}: {in_words(plan)}")
         steps = plan.steps if plan else recipe.settings.epochs * -(-len(rows) // recipe.settings.batch)
@@ -148,6 +149,23 @@ class Classifier(Trainable):
             )  # fmt: skip
         if account is not None:
             classifier.note_ledger(directory, epsilon=account.cumulative, runs=account.together)
+
+    def _account(self, directory: Path, plan: Plan) -> Account:
+        """Where the run pays. Where all is paid for and the weights are lost, what follows is another run.
+
+        Going on would give out an untrained model with a claim.
+        """
+        from governance.budget.account import NAME
+        from governance.training import checkpoint
+        from governance.training.model import SETTINGS
+
+        account = self.ring.account(self.name, directory, plan)
+        kept = checkpoint.there(directory) or (directory / SETTINGS).exists()
+        if account.charged >= plan.steps and not kept:
+            self.ring.progress.say(f"  {self.name}: an earlier attempt is paid for, but its weights are lost: again")
+            (directory / NAME).unlink()
+            account = self.ring.account(self.name, directory, plan)
+        return account
 
     def _rows(self) -> tuple[ScrubbedDataset, Owners | None]:
         """Training rows, without those beyond a user's cap, and whose they are where users are protected."""

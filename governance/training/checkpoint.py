@@ -117,6 +117,11 @@ def resume(task: Task, optimizer: torch.optim.Optimizer, directory: Path) -> Sta
     return State(int(told["step"]), list(told["curve"]), averaged, int(told["count"]), list(told["public"]))
 
 
+def there(directory: Path) -> bool:
+    """Whether a whole checkpoint is in this folder."""
+    return any((folder / STATE).is_file() for folder in _folders(directory))
+
+
 def forget(directory: Path) -> None:
     """Remove all checkpoints: the result is saved. Not before: charged steps can't be had again."""
     for folder in _folders(directory):

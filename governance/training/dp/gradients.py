@@ -145,8 +145,8 @@ class UnitGradients:
                 raise ValueError(f"expected one loss for each of {records} records, got shape {tuple(values.shape)}")
             if not values.requires_grad:
                 raise ConfigError(
-                    "private training: no layer with trained parameters reaches the loss; a weight that is used outside "
-                    "its layer can't be seen: call the layer"
+                    "private training: no layer with trained parameters reaches the loss; a weight that is used "
+                    "outside its layer can't be seen: call the layer"
                 )
             values.sum().backward()
         uses, self._uses = self._uses, []
@@ -255,7 +255,7 @@ def _weight(layer: nn.Module) -> nn.Parameter:
 
 
 def _own(layer: nn.Module) -> list[nn.Parameter]:
-    """Trained parameters of the layer that none of its parts holds too: Opacus's DPLSTM lists its cells' by other names."""
+    """Trained parameters that none of the layer's parts holds too: Opacus's DPLSTM lists its cells' by other names."""
     inner = {id(p) for part in layer.children() for p in part.parameters()}
     return [p for p in layer.parameters(recurse=False) if p.requires_grad and id(p) not in inner]
 
