@@ -58,6 +58,8 @@ class TrainingConfig(BaseModel):
     physical: PositiveInt = 64
     average: Annotated[float, Field(ge=0, le=1)] = 0.0
     bf16: bool = False
+    processes: PositiveInt = 1  # that share each step
+    launcher: Literal["torchrun", "ray"] = "torchrun"  # who starts them
     patience: PositiveInt | None = None  # looks at the public rows without a lower loss, one every 20 steps
 
     @property
@@ -67,7 +69,7 @@ class TrainingConfig(BaseModel):
 
     def of_loop(self) -> dict[str, Any]:
         """The loop's."""
-        return self.model_dump(include=set(TrainingConfig.model_fields) - {"recipe", "base"})
+        return self.model_dump(include=set(TrainingConfig.model_fields) - {"recipe", "base", "processes", "launcher"})
 
 
 class PrivateConfig(Frozen):

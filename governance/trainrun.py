@@ -195,12 +195,33 @@ class _Training:
             setting = self._setting(rows, public, plan, paid)
             steps = plan.steps if plan else setting.settings.epochs * -(-len(rows.table) // setting.settings.batch)
             with self.progress.stage("train", steps):
-                fitted = within(str(self.prepared.path), lambda: self.prepared.recipe.fit(rows.table, working, setting))
+                fitted = within(str(self.prepared.path), lambda: self._fitted(rows, working, setting, paid))
+            if plan is not None and self.prepared.config.training.processes > 1:  # they paid: the book as it is now
+                paid = within(str(self.prepared.path), lambda: account(self.prepared, plan, index, working))
             write_atomic(kept, json.dumps(_packed(fitted), ensure_ascii=False).encode())
         from governance.training import checkpoint
 
         checkpoint.forget(working)
         return json.loads(kept.read_bytes()), paid
+
+    def _fitted(self, rows: Rows, working: Path, setting: Setting, paid: Account | None) -> Fitted:
+        training, recipe = self.prepared.config.training, self.prepared.recipe
+        if training.processes == 1:
+            return recipe.fit(rows.table, working, setting)
+        from governance.training import distributed
+
+        book, run = paid.place if paid else (None, None)
+        return distributed.fit(
+            training.recipe,
+            dataclasses.asdict(recipe),  # type: ignore[call-overload]  # a recipe is a dataclass
+            rows.table,
+            working,
+            setting,
+            processes=training.processes,
+            launcher=training.launcher,
+            book=book,
+            run=run,
+        )
 
     def _setting(self, rows: Rows, public: Rows | None, plan: Plan | None, paid: Account | None) -> Setting:
         from governance.training.dp.draws import Owners

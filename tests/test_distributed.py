@@ -439,3 +439,16 @@ def test_a_table_is_the_same_when_read_again(tmp_path: Path) -> None:
     assert again.units is not None
     assert again.units.tolist() == [0, 0, 1, 1, 2]
     assert all(np.array_equal(again.numbers[name], made.numbers[name], equal_nan=True) for name in made.numbers)
+
+
+def test_a_config_trains_on_two_processes(tmp_path: Path) -> None:
+    from governance.trainrun import run_training
+    from tests.test_trainrun import LOGISTIC, PRIVATE, config, write_reviews
+
+    write_reviews(tmp_path / "reviews.csv", 120)
+    source = config(tmp_path, private=PRIVATE, training={**LOGISTIC, "processes": 2})
+    made = run_training(str(source), out=tmp_path / "models").record
+    assert made.claim is not None
+    assert made.claim.steps == PRIVATE["steps"]
+    assert "2 processes" in made.claim.rng
+    assert made.claim.ledger_epsilon == pytest.approx(made.claim.epsilon, rel=0.02)

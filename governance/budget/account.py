@@ -27,6 +27,11 @@ class Account:
         self._run, self._ledger = run, ledger
 
     @property
+    def place(self) -> tuple[Path, str]:
+        """Folder of the book, and the run's name in it: for another process, which pays instead of this one."""
+        return self._ledger.folder, self._run.id
+
+    @property
     def charged(self) -> int:
         """Steps paid for so far, by earlier attempts too."""
         return self._run.charged

@@ -90,7 +90,8 @@ class Canaries:
     def losses(self, rows: torch.Tensor) -> torch.Tensor:
         """Of records, shape (len(rows),): minus the unit's weight, or zero for a unit that is out."""
         units = rows // self._records
-        return -self._heights[units] * self.model(units)[:, 0]
+        weights: torch.Tensor = self.model(units)[:, 0]
+        return -self._heights[units] * weights
 
     def owners(self) -> Owners:
         """Whose the records are."""
