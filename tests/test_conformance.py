@@ -20,10 +20,11 @@ import torch
 from scipy.stats import chi2
 
 from governance.training import loop
+from governance.training.dp import steps as steps_module
 from governance.training.dp.conformance import Audited, Canaries, audit, one_run_bound
 from governance.training.dp.draws import PoissonDraws, fresh_generator
 from governance.training.dp.plan import Plan, epsilon_after, plan
-from governance.training.dp.steps import PrivateSteps
+from governance.training.dp.steps import PrivateSteps, add_noise
 from tests.dptasks import Account, linear_task, weights
 
 SIGMAS = {1.0: 10.479, 4.0: 3.1495, 8.0: 1.8298}  # that `plan` finds; pinned because finding them takes a while
@@ -180,6 +181,21 @@ def test_noise_is_sigma_times_clipping_over_the_plans_divisor() -> None:
     assert within_chance(moved(quiet, 1000), 2.5 * 0.3 / 40)
     assert not within_chance(moved(quiet, 1000), 1.3 * 2.5 * 0.3 / 40)  # a test that can fail
     assert within_chance(moved(quiet, steps=9), 3 * 2.5 * 0.3 / 40)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (7,), (1, 600_000), (600_000, 1), (900, 700), (0, 3)])
+def test_every_number_of_a_parameter_gets_its_noise(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Noise comes a part at a time: no part twice, none left out, whatever the shape."""
+    total = torch.full(shape, 3.0)
+    add_noise(total, 2.0, fresh_generator())
+    noise = (total - 3.0).flatten()
+    assert bool((noise != 0).all())
+    assert not len(noise) or within_chance(noise, 2.0)
+    turned = torch.zeros(40, 30).T  # not contiguous
+    monkeypatch.setattr(steps_module, "PART", 100)
+    add_noise(turned, 2.0, fresh_generator())
+    assert within_chance(turned.flatten(), 2.0)
+    assert len(turned.flatten().unique()) > 1100
 
 
 def test_noise_is_fresh_in_every_step_and_every_run() -> None:

@@ -137,7 +137,7 @@ def add_noise(total: torch.Tensor, deviation: float, generator: torch.Generator)
     from opacus.optimizers.optimizer import _generate_noise
 
     flat = torch.atleast_1d(total)
-    for part in flat.split(max(1, PART * len(flat) // flat.numel())):
+    for part in flat.split(max(1, PART * len(flat) // max(1, flat.numel()))):
         part.add_(_generate_noise(std=deviation, reference=part, generator=generator))
 
 
