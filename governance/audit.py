@@ -239,20 +239,18 @@ class _Audit:
         from governance.budget.account import open_account
         from governance.budget.place import place_for, state_book
         from governance.budget.runs import Budget
+        from governance.tables import marks
 
         config, budget = self.plan.config, self.plan.config.data.budget
         model = config.models[name]
         private = model.private if isinstance(model, ClassifierModel) else None
+        data = locate(config.data.path, self.plan.path.parent)
         packaged = config.data.path.startswith(PACKAGE)  # such a folder is the installer's, not the user's
-        book = (
-            state_book()
-            if packaged
-            else place_for(locate(config.data.path, self.plan.path.parent), fallback=state_book())
-        )
+        book = state_book(data) if packaged else place_for(data, fallback=state_book(data))
         return open_account(
             book,
             working,
-            fingerprint=lambda ledger: self.plan.dataset.fingerprint(rows, ledger.fingerprint),
+            fingerprint=lambda ledger: dataclasses.replace(ledger.fingerprint(marks(data, rows)), rows=len(rows)),
             spent=dataclasses.replace(plan.spent(plan.steps), cap=1),
             delta=plan.delta,
             label=f"{config.audit}/{name}",

@@ -71,7 +71,7 @@ def _place(path: Path) -> Path:
     except RecordError:
         if not path.exists():
             raise
-        return place_for(path, fallback=state_book())
+        return place_for(path, fallback=state_book(path))
 
 
 def _ask(ledger: Ledger, planned: dict[str, Any]) -> tuple[Spent, WhatIf]:

@@ -10,7 +10,7 @@ import hashlib
 import importlib.util
 import math
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -130,15 +130,6 @@ class Dataset:
             empty=self.empty,
             found=found,
         )
-
-    def fingerprint(self, rows: NDArray[np.int64], by: Callable[[Iterable[str]], _Print]) -> _Print:
-        """What a keyed fingerprint says of some rows' texts, which stay here. A corrected label is the same row.
-
-        Args:
-            rows: positions in the source, as in `rows` of this and of scrubbed data sets.
-            by: makes it.
-        """
-        return by(self.raw_texts(np.searchsorted(self.rows, rows)))
 
     def raw_texts(self, index: NDArray[np.int64]) -> list[str]:
         """Unscrubbed texts at these positions: for the scrubber and for nothing else."""

@@ -172,8 +172,8 @@ def book_of(prepared: Prepared) -> Path:
     if config.ledger is not None:
         return (prepared.path.parent / config.ledger).expanduser()
     if config.data.path.startswith(PACKAGE):  # such a folder is the installer's
-        return state_book()
-    return place_for(prepared.source.path, fallback=state_book())
+        return state_book(prepared.source.path)
+    return place_for(prepared.source.path, fallback=state_book(prepared.source.path))
 
 
 def _budget(prepared: Prepared) -> Budget | None:

@@ -591,7 +591,9 @@ def test_data_that_cannot_be_written_beside(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(ConfigError, match=f"can't be written to; set {PLACE_VARIABLE}"):
         place_for(tmp_path / "x.csv")
-    assert place_for(tmp_path / "x.csv", fallback=state_book()) == tmp_path / "state" / "steelyard" / "budget"
+    found = place_for(tmp_path / "x.csv", fallback=state_book(tmp_path / "x.csv"))
+    assert found.parent == tmp_path / "state" / "steelyard" / "budget"
+    assert found != state_book(tmp_path / "y.csv")
 
 
 # Several processes

@@ -340,6 +340,16 @@ def test_a_failure_at_any_point_of_writing_leaves_a_whole_checkpoint(
     assert torch.equal(whole, again)
 
 
+def test_the_newest_of_two_whole_checkpoints_is_used(tmp_path: Path) -> None:
+    """A kill between writing one and removing the one before."""
+    for blocks in (2, 3):
+        with pytest.raises(Killed):
+            ran(tmp_path / str(blocks), tick=killed_after(blocks))
+    shutil.copytree(tmp_path / "2/step-00000008", tmp_path / "3/step-00000008")
+    trained = task()
+    assert checkpoint.resume(trained, loop.make_optimizer(trained.model, made()), tmp_path / "3").step == 12
+
+
 def test_a_checkpoint_is_plain_data(tmp_path: Path) -> None:
     """Safetensors and JSON; nothing that runs when it is read."""
     ran(tmp_path, made(optimizer="adamw"))

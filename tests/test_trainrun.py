@@ -38,6 +38,7 @@ from governance.trainprepare import columns_of, recipe_of
 from governance.trainrecord import RECORD, load_training
 from governance.trainrun import plan_training, run_training
 from tests.tiny import write_encoder, write_reviews
+from tests.tinymodels import write_model
 
 PRIVATE = {"epsilon": 8.0, "delta": 1e-4, "sample_rate": 0.2, "steps": 40, "batch": 48.0, "clipping": 1.0}
 DATA = {"path": "reviews.csv", "columns": {"text": "text"}}
@@ -611,3 +612,20 @@ def test_a_run_overlaps_an_audit_of_the_same_texts(tmp_path: Path) -> None:
     others = ledger.fingerprint(marks(tmp_path / "reviews.csv", np.arange(20, 30)))
     assert ledger.overlapping(ours, audit)
     assert not ledger.overlapping(others, audit)
+
+
+def test_product_copy_by_a_small_language_model_with_lora(folder: Path) -> None:
+    """The shipped config, with a model that fits into a test."""
+    shipped_config, path = load_train_config("product-copy")
+    base = write_model(folder / "base", "gpt2")
+    made = shipped_config.model_dump(exclude_unset=True)
+    made["training"] |= {"base": str(base), "max_source": 24, "max_target": 24}
+    made["data"] |= {"path": str(path.parent / "catalogue.csv"), "rows": 40}
+    source = folder / "product-copy.yaml"
+    source.write_text(
+        yaml.safe_dump({**json.loads(json.dumps(made)), "private": None, "scrub": {"policy": "patterns", "workers": 1}})
+    )
+    done = run_training(str(source), out=folder / "models")
+    assert done.record.trained.startswith("lora")
+    assert (done.directory / "model" / "config.json").is_file()
+    assert not (done.directory / "base").exists()

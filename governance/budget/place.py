@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -37,10 +38,11 @@ def place_for(data: Path, *, fallback: Path | None = None) -> Path:
     return fallback
 
 
-def state_book() -> Path:
-    """One book for this user's data that can't have one beside it; it tells data sets apart by their rows."""
+def state_book(data: Path) -> Path:
+    """This user's book for data that can't have one beside it: a folder for each place of data, so a budget of one."""
     base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "steelyard" / "budget"
+    root = (Path(base) if base else Path.home() / ".local" / "state") / "steelyard" / "budget"
+    return root / f"{data.name}-{hashlib.sha256(str(data.absolute()).encode()).hexdigest()[:12]}"
 
 
 def find_book(path: Path) -> Path:
@@ -49,7 +51,7 @@ def find_book(path: Path) -> Path:
     Raises:
         RecordError: there is none.
     """
-    places = [path, path / FOLDER, place_for(path, fallback=state_book())]
+    places = [path, path / FOLDER, place_for(path, fallback=state_book(path)), state_book(path)]
     for place in places:
         if (place / BOOK).is_file() or (place / HEAD).is_file():
             return place

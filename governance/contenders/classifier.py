@@ -176,8 +176,9 @@ class Classifier(Trainable):
             return rows, None
         if rows.units is None:
             raise ConfigError(f"models.{self.name}.private.unit: expected data.unit, the column that tells users apart")
-        kept = np.array(Owners(rows.units, private.cap).kept(), dtype=np.int64)
-        rows = rows.take(kept)
+        rows = rows.take(np.flatnonzero(rows.units >= 0))  # without a user nobody's cap bounds a row
+        assert rows.units is not None  # noqa: S101 - narrows the type
+        rows = rows.take(np.array(Owners(rows.units, private.cap).kept(), dtype=np.int64))
         assert rows.units is not None  # noqa: S101 - narrows the type; taken from rows that have units
         return rows, Owners(rows.units, private.cap)
 

@@ -24,7 +24,7 @@ NOT_COVERED = (
     "scrubbing, cleaning, sampling of rows and the split by content, which read the rows before training",
     "the tokenizer's vocabulary, the label set and the lengths, which are taken to be public",
     "evaluation on held-out rows, and the choice of settings if they were tuned on this data",
-    "the other models of this audit, which were trained on the same rows",
+    "other models that were trained on the same rows; the budget book adds them up",
     "the base model's pretraining data, and any overlap with this data",
     "the number of training rows, which is taken to be public",
     "side channels: how long training took, and what was shown while it ran",

@@ -106,7 +106,6 @@ def fit_by_steps(
         uncovered: what of this recipe the privacy claim does not cover.
         save: writes the finished model. [default: as the task saves it between blocks]
     """
-    from governance.training import checkpoint
     from governance.training.dp import selftest
     from governance.training.dp.plan import claim
 
@@ -130,7 +129,6 @@ def fit_by_steps(
     if setting.plan is not None and setting.group.rank == 0:
         uncovered = (selftest.NOT_COVERED, *uncovered)
         made = claim(setting.plan, ran.steps, trained=trained, extra=uncovered, ranks=setting.group.size)
-    checkpoint.forget(directory)
     return Fitted(ran, made, trained, dict(facts or {}))
 
 
