@@ -224,7 +224,6 @@ def test_learns_and_is_saved_for_plain_transformers(
     fitted = dataclasses.replace(recipe, method=method).fit(rows, tmp_path, dataclasses.replace(given, public=rows))
     assert float(fitted.facts["loss on public rows"]) < least * start
     assert fitted.claim is None
-    assert not list(tmp_path.glob("step-*"))
     # Plain transformers reads it, tied weights included, and computes what the recipe's own way of use does.
     model, loading = AUTO[name].from_pretrained(tmp_path / "model", output_loading_info=True)
     assert not loading["missing_keys"]

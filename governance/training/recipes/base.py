@@ -96,6 +96,8 @@ def fit_by_steps(
 ) -> Fitted:
     """What all gradient recipes do with their task: self-test where private, loop, save, claim.
 
+    Checkpoints stay until the caller has written down what comes back: charged steps can't be had again.
+
     Args:
         task: model and rows.
         directory: of the training; the model goes to `model/` in it.
