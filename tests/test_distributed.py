@@ -316,7 +316,7 @@ def test_private_run_by_launcher(launcher: str, book: Ledger, tmp_path: Path) ->
     assert charged(book) == fitted.ran.steps == 50
     assert fitted.facts == {"rows": N, "share": 0.5}
     assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["model"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["model", "step-00000050"]
     assert not (tmp_path / ".run.job").exists()
     assert plan is not None
     assert fitted.claim is not None
