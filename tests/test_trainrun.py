@@ -8,6 +8,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,11 +27,9 @@ from governance.budget.ledger import Ledger
 from governance.budget.place import FOLDER
 from governance.cli import main
 from governance.configfile import shipped
-from governance.dataset import Roles, ScrubbedTable
+from governance.dataset import ScrubbedTable
 from governance.errors import BudgetExceeded, ConfigError, RecordError
 from governance.progress import Progress
-from governance.sources import read_dataset
-from governance.tables import marks
 from governance.trainconfig import load_train_config
 from governance.traindata import TABLE
 from governance.training.dp import plan
@@ -348,8 +347,9 @@ def test_what_was_trained_is_not_paid_for_twice(folder: Path, monkeypatch: pytes
 
 
 @pytest.mark.slow
-def test_an_untrained_model_never_gets_a_claim(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All steps are paid for and the weights lost: the run is another one, and pays again."""
+@pytest.mark.parametrize("lost", [True, False])
+def test_an_untrained_model_never_gets_a_claim(folder: Path, monkeypatch: pytest.MonkeyPatch, lost: bool) -> None:
+    """All steps are paid for: with the weights lost, the run is another one and pays again; else it goes on."""
     source = str(config(folder, private={**PRIVATE, "steps": 2}))
     write = trainrun.write_atomic
 
@@ -360,12 +360,16 @@ def test_an_untrained_model_never_gets_a_claim(folder: Path, monkeypatch: pytest
     with pytest.raises(KeyboardInterrupt):
         run_training(source, out=folder / "models")
     monkeypatch.setattr(trainrun, "write_atomic", write)
+    for checkpoint in (folder / "models").rglob("step-*") if lost else ():
+        shutil.rmtree(checkpoint)
     done = run_training(source, out=folder / "models")
     assert done.record.claim is not None
-    assert [spent.charged for spent in Ledger(folder / FOLDER, create=False).state.runs.values()] == [2, 2]
-    assert done.record.claim.ledger_runs == 2
+    runs = [run.charged for run in Ledger(folder / FOLDER, create=False).state.runs.values()]
+    assert runs == ([2, 2] if lost else [2])
+    assert done.record.claim.ledger_runs == len(runs)
     assert done.record.claim.ledger_epsilon is not None
-    assert done.record.claim.ledger_epsilon > done.record.claim.epsilon
+    if lost:
+        assert done.record.claim.ledger_epsilon > done.record.claim.epsilon
 
 
 @pytest.mark.slow
@@ -597,21 +601,6 @@ def test_the_lines_in_the_card_load_the_model(folder: Path, monkeypatch: pytest.
     found: dict[str, Any] = {}
     exec(code, found)  # noqa: S102 - our own card
     assert found["model"].classes == ("no", "yes")
-
-
-def test_a_run_overlaps_an_audit_of_the_same_texts(tmp_path: Path) -> None:
-    rows = [f"a review that is long enough to be one of its kind {i}" for i in range(30)]
-    (tmp_path / "reviews.csv").write_text(
-        "\n".join(["text,label,age", *(f"{row},{i % 2},{i}" for i, row in enumerate(rows))])
-    )
-    ledger = Ledger(tmp_path / "book")
-    audit = read_dataset(tmp_path / "reviews.csv", Roles("text", "label")).fingerprint(
-        np.arange(20), ledger.fingerprint
-    )
-    ours = ledger.fingerprint(marks(tmp_path / "reviews.csv", np.arange(15, 30)))
-    others = ledger.fingerprint(marks(tmp_path / "reviews.csv", np.arange(20, 30)))
-    assert ledger.overlapping(ours, audit)
-    assert not ledger.overlapping(others, audit)
 
 
 def test_product_copy_by_a_small_language_model_with_lora(folder: Path) -> None:
