@@ -98,7 +98,7 @@ class Private(_Frozen):
     delta: Annotated[float, Field(gt=0, lt=1)]
     sample_rate: Annotated[float, Field(gt=0, le=1)]
     steps: PositiveInt
-    batch: PositiveInt  # the divisor of the noisy gradient sum, whatever a draw's size
+    batch: PositiveFloat  # the divisor of the noisy gradient sum, whatever a draw's size
     clipping: PositiveFloat = 1.0
     clipping_style: Literal["fixed", "auto-s"] = "fixed"
     unit: Literal["record", "user"] = "record"  # user: by the column `data.unit`

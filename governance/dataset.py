@@ -129,9 +129,6 @@ class ScrubbedDataset:
 
     def save(self, path: Path) -> None:
         """Write as Parquet."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         columns: dict[str, object] = {
             "row": self.rows,
             "text": [text.text for text in self.texts],
@@ -139,9 +136,7 @@ class ScrubbedDataset:
             "cluster": self.clusters,
         }
         columns |= {f"group:{name}": list(values) for name, values in self.groups.items()}
-        if self.units is not None:
-            columns["unit"] = self.units
-        pq.write_table(pa.table(columns), path)
+        _write(columns, self.units, path)
 
     @classmethod
     def load(cls, path: Path) -> ScrubbedDataset:
@@ -201,16 +196,11 @@ class ScrubbedTable:
 
     def save(self, path: Path) -> None:
         """Write as Parquet."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         columns: dict[str, object] = {"row": self.rows}
         columns |= {f"text:{name}": [text.text for text in values] for name, values in self.texts.items()}
         columns |= {f"label:{name}": list(values) for name, values in self.labels.items()}
         columns |= {f"number:{name}": values for name, values in self.numbers.items()}
-        if self.units is not None:
-            columns["unit"] = self.units
-        pq.write_table(pa.table(columns), path)
+        _write(columns, self.units, path)
 
     @classmethod
     def load(cls, path: Path) -> ScrubbedTable:
@@ -233,3 +223,10 @@ class ScrubbedTable:
             numbers={name: table[column].to_numpy() for name, column in named("number").items()},
             units=table["unit"].to_numpy() if "unit" in table.column_names else None,
         )
+
+
+def _write(columns: Mapping[str, object], units: NDArray[np.int64] | None, path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({**columns, **({} if units is None else {"unit": units})}), path)

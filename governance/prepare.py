@@ -239,10 +239,11 @@ def _check_fit(path: Path, config: AuditConfig, name: str, dataset: Dataset, lab
     model = config.models[name]
     if isinstance(model, ClassifierModel):
         rows = min(config.data.rows or len(dataset), len(dataset)) * (1 - config.data.test_share)
-        if model.private is not None and model.private.delta * rows >= 1:
+        private = model.private
+        if private is not None and private.unit == "record" and private.delta * rows >= 1:
             raise ConfigError(
                 f"{path}: models.{name}.private.delta: expected below 1/n = {1 / rows:.3g} for about {rows:.0f} "
-                f"training rows, found {model.private.delta:g}"
+                f"training rows, found {private.delta:g}"
             )
         for label in model.class_weights:
             if label not in labels.classes:

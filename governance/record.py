@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,6 +19,7 @@ from governance.errors import RecordError
 from governance.files import canonical, digest_file, write_atomic
 from governance.measure import Outcome
 
+Read = TypeVar("Read", bound=BaseModel)
 SCHEMA = 1
 RECORD = "record.json"
 
@@ -198,23 +199,47 @@ def load_record(directory: Path) -> RunRecord:
     path = directory / RECORD
     if not path.is_file():
         raise RecordError(f"{directory}: no {RECORD} here. Is it a run directory (runs/<audit>/<id>)?")
+    record = read_as(RunRecord, path, schema=SCHEMA)
+    check_files(record.files, path, since="the record was written")
+    return record
+
+
+def read_as(kind: type[Read], path: Path, *, schema: int) -> Read:
+    """A record's file as a model of one schema.
+
+    Raises:
+        RecordError: damaged, or of another schema.
+    """
     try:
         raw = json.loads(path.read_bytes())
         version = raw.get("schema_version") if isinstance(raw, dict) else None
-        if version != SCHEMA:
-            raise RecordError(f"{path}: expected schema_version {SCHEMA}, found {version!r}; use a matching steelyard")
-        record = RunRecord.model_validate(raw)
+        if version != schema:
+            raise RecordError(f"{path}: expected schema_version {schema}, found {version!r}; use a matching steelyard")
+        return kind.model_validate(raw)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise RecordError(f"{path}: {where}: {first['msg']}") from None
     except (ValueError, RecursionError) as error:
         raise RecordError(f"{path}: not JSON that Steelyard wrote ({type(error).__name__})") from None
-    for name, expected in record.files.items():
+
+
+def check_files(files: Mapping[str, str], path: Path, *, since: str) -> None:
+    """Hold the files that a record names against their digests.
+
+    Args:
+        files: path from the record's folder -> digest.
+        path: of the record.
+        since: when they were as they should be, for the message.
+
+    Raises:
+        RecordError: one is missing, changed, or outside the folder.
+    """
+    directory = path.parent
+    for name, expected in files.items():
         file = directory / name
         if not file.resolve().is_relative_to(directory.resolve()):
             raise RecordError(f"{path}: names a file outside its own folder")
         found = digest_file(file) if file.is_file() else "nothing"
         if found != expected:
-            raise RecordError(f"{file}: changed since the record was written: expected {expected}, found {found}")
-    return record
+            raise RecordError(f"{file}: changed since {since}: expected {expected}, found {found}")

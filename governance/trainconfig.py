@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from governance.cleanconfig import CleaningConfig
-from governance.config import BudgetConfig, Language, Name, ScrubConfig
+from governance.config import BudgetConfig, Language, Name, Private, ScrubConfig
 from governance.configfile import find, read
 
 
@@ -72,29 +72,6 @@ class TrainingConfig(BaseModel):
         return self.model_dump(include=set(TrainingConfig.model_fields) - {"recipe", "base", "processes", "launcher"})
 
 
-class PrivateConfig(Frozen):
-    """DP-SGD. Rate, steps and batch are public constants: they must not be derived from the private rows."""
-
-    epsilon: PositiveFloat
-    delta: Annotated[float, Field(gt=0, lt=1)]
-    sample_rate: Annotated[float, Field(gt=0, le=1)]
-    steps: PositiveInt
-    batch: PositiveFloat  # the divisor of the noisy gradient sum, whatever a draw's size
-    clipping: PositiveFloat = 1.0
-    clipping_style: Literal["fixed", "auto-s"] = "fixed"
-    unit: Literal["record", "user"] = "record"  # user: by the column `data.unit`
-    cap: PositiveInt = 1  # rows of one user at most; others are left out
-    drawn: Literal["record", "user"] = "user"  # of a user: each row by its own coin, or all at once
-    on_budget: Literal["refuse", "stop"] = "refuse"  # when the data set's budget refuses a block of steps
-    publish_loss: bool = False  # put the training loss into record and card, flagged: it is private information
-
-    @model_validator(mode="after")
-    def _cap_of_users(self) -> PrivateConfig:
-        if self.unit == "record" and self.cap != 1:
-            raise ValueError("cap: expected none with unit record; it bounds a user's rows")
-        return self
-
-
 class TuningConfig(Frozen):
     """The search that this run is part of; with `mean_runs`, its number of runs was drawn at random beforehand."""
 
@@ -115,7 +92,7 @@ class TrainConfig(Frozen):
     cleaning: CleaningConfig = CleaningConfig()
     scrub: ScrubConfig = ScrubConfig()
     training: TrainingConfig
-    private: PrivateConfig | None = None
+    private: Private | None = None
     tuning: TuningConfig | None = None
     ledger: str | None = None  # folder of the budget book. [default: beside the data]
 

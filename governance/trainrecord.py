@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from governance.claims import PrivacyClaim
 from governance.errors import RecordError
-from governance.files import digest_file, write_atomic
+from governance.files import write_atomic
+from governance.record import check_files, read_as
 
 SCHEMA = 1
 RECORD, CARD = "training.json", "README.md"
@@ -109,17 +110,6 @@ def load_training(directory: Path) -> TrainingRecord:
     path = directory / RECORD
     if not path.is_file():
         raise RecordError(f"{directory}: no {RECORD} here. Is it a folder that `steelyard train` made?")
-    try:
-        record = TrainingRecord.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RecordError(f"{path}: {where or 'the file'}: {first['msg']}") from None
-    for name, expected in record.files.items():
-        file = directory / name
-        if not file.resolve().is_relative_to(directory.resolve()):
-            raise RecordError(f"{path}: names a file outside its own folder")
-        found = digest_file(file) if file.is_file() else "nothing"
-        if found != expected:
-            raise RecordError(f"{file}: changed since the model was trained: expected {expected}, found {found}")
+    record = read_as(TrainingRecord, path, schema=SCHEMA)
+    check_files(record.files, path, since="the model was trained")
     return record

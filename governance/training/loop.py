@@ -142,14 +142,7 @@ def run(
     group.check_same([task.rows, total, shapes], "rows, steps or trained parameters")
     group.copy(directory, f"{checkpoint.PREFIX}*/**/*")
     state = checkpoint.resume(task, optimizer, directory)
-    steps: _Steps
-    if plan is None:
-        steps = _OpenSteps(task, settings, optimizer, group)
-    else:
-        torch.manual_seed(secrets.randbits(63))  # dropout
-        steps = PrivateSteps(
-            task, plan, optimizer, physical=settings.physical, owners=owners, rank=group.rank, ranks=group.size
-        )
+    steps = _steps(task, settings, optimizer, plan, owners, group)
     stopped = NO_LONGER_FALLS if state.no_longer_falls(settings.patience) else None
     taken = group.first(partial(_taken, state, charges))
     task.model.train()
@@ -160,16 +153,8 @@ def run(
             stopped = "the data set's privacy budget"
             break
         group.share(task.model)  # the start's; later, what different processors may have rounded differently
-        losses = []
-        for step in range(taken, taken + block):
-            set_rate(optimizer, settings, step, total)
-            with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
-                losses.append(steps.take(step))
-            if step >= total * (1 - settings.average):
-                state.average(task.model)
+        loss = _block(steps, task, optimizer, settings, state, range(taken, taken + block), total)
         taken += block
-        found = [loss for loss in losses if math.isfinite(loss)]
-        loss = sum(found) / len(found) if found else float("nan")
         state.add(taken, loss)
         if public is not None:
             state.public.append(group.first(public))
@@ -181,6 +166,44 @@ def run(
     state.put_average(task.model)
     group.share(task.model)
     return Ran(taken, tuple(state.curve), stopped)
+
+
+def _steps(
+    task: Task,
+    settings: Settings,
+    optimizer: torch.optim.Optimizer,
+    plan: Plan | None,
+    owners: Owners | None,
+    group: Group,
+) -> _Steps:
+    """What a step does: the one place where private and open runs differ."""
+    if plan is None:
+        return _OpenSteps(task, settings, optimizer, group)
+    torch.manual_seed(secrets.randbits(63))  # dropout
+    return PrivateSteps(
+        task, plan, optimizer, physical=settings.physical, owners=owners, rank=group.rank, ranks=group.size
+    )
+
+
+def _block(
+    steps: _Steps,
+    task: Task,
+    optimizer: torch.optim.Optimizer,
+    settings: Settings,
+    state: checkpoint.State,
+    numbers: range,
+    total: int,
+) -> float:
+    """Take the steps of these numbers; returns their mean loss, NaN where none was drawn."""
+    losses = []
+    for step in numbers:
+        set_rate(optimizer, settings, step, total)
+        with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
+            losses.append(steps.take(step))
+        if step >= total * (1 - settings.average):
+            state.average(task.model)
+    found = [loss for loss in losses if math.isfinite(loss)]
+    return sum(found) / len(found) if found else float("nan")
 
 
 def _paid(charges: Charges | None, steps: int, *, may_stop: bool) -> bool:

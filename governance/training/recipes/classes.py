@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,14 +14,16 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
+from governance.dataset import ScrubbedTable
 from governance.errors import BackendError, ConfigError
 from governance.files import write_atomic
+from governance.training.recipes.base import Fitted, Setting, fit_by_steps
 
 WEIGHTS = "model.safetensors"
 SETTINGS = "model.json"
 
 
-class ClassTask:
+class ClassTask(ABC):
     """Training rows of known classes.
 
     Args:
@@ -40,7 +43,11 @@ class ClassTask:
         told: Mapping[str, Any],
     ) -> None:
         self.model, self.rows, self.codes = model, len(codes), torch.from_numpy(codes)
-        self._inputs, self._class_weights, self._told = inputs, class_weights, told
+        self._inputs, self.class_weights, self.told = inputs, class_weights, told
+
+    @abstractmethod
+    def beside(self, table: ScrubbedTable, directory: Path, setting: Setting) -> ClassTask:
+        """Other rows through the same model; `directory` may hold what the first ones left."""
 
     def losses(self, rows: torch.Tensor) -> torch.Tensor:
         """Weighted cross-entropy of each row, shape (len(rows),)."""
@@ -49,7 +56,7 @@ class ClassTask:
     def losses_as(self, rows: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
         """The same, were these their classes."""
         logits = self.model(self._inputs(rows))
-        return functional.cross_entropy(logits, codes, weight=self._class_weights, reduction="none")
+        return functional.cross_entropy(logits, codes, weight=self.class_weights, reduction="none")
 
     @torch.no_grad()
     def probabilities(self, batch: int = 256) -> torch.Tensor:
@@ -64,7 +71,7 @@ class ClassTask:
 
     def save(self, directory: Path) -> None:
         """Weights (safetensors) and settings (JSON)."""
-        save(self.model, self._told, directory)
+        save(self.model, self.told, directory)
 
     def restore(self, directory: Path) -> None:
         """Weights as saved."""
@@ -120,6 +127,32 @@ def read(directory: Path, recipe: str, build: Callable[[Mapping[str, Any]], nn.M
             f"{directory.name}: not a {recipe} that Steelyard trained ({type(error).__name__})"
         ) from None
     return model.eval(), told
+
+
+class ClassRecipe(Protocol):
+    """A recipe whose task is a `ClassTask`."""
+
+    @property
+    def name(self) -> str:
+        """As in a config."""
+
+    def task(self, table: ScrubbedTable, directory: Path, setting: Setting) -> ClassTask:
+        """Its task on these rows."""
+
+
+def fit(recipe: ClassRecipe, table: ScrubbedTable, directory: Path, setting: Setting) -> Fitted:
+    """Train such a recipe's task on scrubbed rows, private if the setting has a plan.
+
+    Raises:
+        ConfigError: there are no rows, or a setting that a private run can't have.
+        DataError: a row of a class that is not listed.
+    """
+    if not len(table):
+        raise ConfigError(f"{recipe.name}: expected training rows, found none")
+    task = recipe.task(table, directory, setting)
+    public = None if setting.public is None else task.beside(setting.public, directory, setting)
+    facts = {name: size for name, size in task.told["shape"].items() if name in ("inputs", "tokens", "classes")}
+    return fit_by_steps(task, directory, setting, trained="all parameters", public=public, facts=facts)
 
 
 def weights_of(classes: Sequence[str], weights: Mapping[str, float], *, recipe: str) -> torch.Tensor:

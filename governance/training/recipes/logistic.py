@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from governance.dataset import ScrubbedTable
-from governance.errors import ConfigError
 from governance.training.recipes import classes, vocabulary
-from governance.training.recipes.base import Fitted, Setting, fit_by_steps
+from governance.training.recipes.base import Fitted, Setting
 from governance.training.recipes.features import TARGET, Inputs, Reader, TableSettings, reader
 
 if TYPE_CHECKING:
@@ -73,14 +72,7 @@ class Logistic(TableSettings):
             ConfigError: a setting that a private run can't have.
             DataError: a row of a class that is not listed.
         """
-        if not len(table):
-            raise ConfigError(f"{self.name}: expected training rows, found none")
-        task = self.task(table, directory, setting)
-        public = None
-        if setting.public is not None:
-            public = task.beside(setting.public, base=setting.base, cache=directory / CACHE)
-        facts = {"inputs": task.told["shape"]["inputs"], "classes": task.told["shape"]["classes"]}
-        return fit_by_steps(task, directory, setting, trained="all parameters", public=public, facts=facts)
+        return classes.fit(self, table, directory, setting)
 
     @staticmethod
     def load(directory: Path, base: Path | None = None) -> VectorClassifier:
@@ -107,14 +99,13 @@ class VectorTask(classes.ClassTask):
         class_weights: torch.Tensor,
         told: Mapping[str, Any],
     ) -> None:
-        self.told, self._weights = told, class_weights
         super().__init__(model, lambda rows: dense(vectors, rows), codes, class_weights, told)
 
-    def beside(self, table: ScrubbedTable, *, base: Path | None, cache: Path) -> VectorTask:
+    def beside(self, table: ScrubbedTable, directory: Path, setting: Setting) -> VectorTask:
         """Other rows through the same model."""
         codes = vocabulary.codes(self.told["classes"], table.labels[TARGET], where=f"{self.told['recipe']}.classes")
-        vectors = Reader(**self.told["reader"]).vectors(Inputs.of(table), base=base, cache=cache)
-        return VectorTask(self.model, vectors, codes, self._weights, self.told)
+        vectors = Reader(**self.told["reader"]).vectors(Inputs.of(table), base=setting.base, cache=directory / CACHE)
+        return VectorTask(self.model, vectors, codes, self.class_weights, self.told)
 
 
 def dense(vectors: csr_matrix, rows: torch.Tensor) -> torch.Tensor:

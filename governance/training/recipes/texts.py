@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from governance.dataset import ModelText, ScrubbedTable
-from governance.errors import ConfigError
 from governance.training.recipes import classes, vocabulary
-from governance.training.recipes.base import Column, Fitted, Setting, fit_by_steps
+from governance.training.recipes.base import Column, Fitted, Setting
 from governance.training.recipes.vocabulary import PADDING
 
 
@@ -81,12 +80,7 @@ class TextSettings:
             ConfigError: a setting that a private run can't have.
             DataError: a row of a class that is not listed.
         """
-        if not len(table):
-            raise ConfigError(f"{self.name}: expected training rows, found none")
-        task = self.task(table, directory, setting)
-        public = task.beside(setting.public) if setting.public is not None else None
-        facts = {"tokens": task.told["shape"]["tokens"], "classes": task.told["shape"]["classes"]}
-        return fit_by_steps(task, directory, setting, trained="all parameters", public=public, facts=facts)
+        return classes.fit(self, table, directory, setting)
 
 
 class TextTask(classes.ClassTask):
@@ -108,15 +102,15 @@ class TextTask(classes.ClassTask):
         class_weights: torch.Tensor,
         told: Mapping[str, Any],
     ) -> None:
-        self._numbers, self.told, self._weights = torch.from_numpy(numbers), told, class_weights
+        self._numbers = torch.from_numpy(numbers)
         super().__init__(model, lambda rows: trimmed(self._numbers[rows]), codes, class_weights, told)
 
-    def beside(self, table: ScrubbedTable) -> TextTask:
+    def beside(self, table: ScrubbedTable, directory: Path, setting: Setting) -> TextTask:  # noqa: ARG002 - as others
         """Other rows through the same model."""
         words, longest = vocabulary.read(self.told["vocabulary"]), self.told["shape"]["max_tokens"]
         codes = vocabulary.codes(self.told["classes"], table.labels["label"], where=f"{self.told['recipe']}.classes")
         numbers = vocabulary.padded(words, table.texts["text"], longest)
-        return TextTask(self.model, numbers, codes, self._weights, self.told)
+        return TextTask(self.model, numbers, codes, self.class_weights, self.told)
 
 
 def trimmed(numbers: torch.Tensor) -> torch.Tensor:
