@@ -96,7 +96,7 @@ def _claim(outcome: Outcome) -> PrivacyClaim | None:
     return dataclasses.replace(
         claim,
         not_covered=(*claim.not_covered, *extra),
-        ledger_epsilon=paid.cumulative,
+        ledger_epsilon=max(paid.cumulative, claim.epsilon),  # the book has one accountant, the claim the larger of two
         ledger_runs=paid.together,
         tuning=tuning,
     )

@@ -190,7 +190,8 @@ def note_ledger(directory: Path, *, epsilon: float, runs: int) -> None:
     """Set beside a private run's own epsilon that of all runs on these rows."""
     made = read_claim(directory)
     if made is not None:
-        noted = replace(made, ledger_epsilon=epsilon, ledger_runs=runs)
+        # The book has one accountant, the claim the larger of two: all runs never cost less than this one.
+        noted = replace(made, ledger_epsilon=max(epsilon, made.epsilon), ledger_runs=runs)
         write_atomic(directory / CLAIM, json.dumps(asdict(noted), indent=1).encode())
 
 
