@@ -321,7 +321,11 @@ def test_private_run_by_launcher(launcher: str, book: Ledger, tmp_path: Path) ->
     assert plan is not None
     assert fitted.claim is not None
     alone = claim(plan, 50, trained="all parameters", extra=fitted.claim.not_covered[-1:])
-    assert fitted.claim == dataclasses.replace(alone, rng=fitted.claim.rng)
+    # Another number of threads rounds the accountants' last digits otherwise.
+    same = {name: pytest.approx(getattr(alone, name), rel=1e-9) for name in ("epsilon", "epsilon_pld")}
+    told_alone = {**dataclasses.asdict(alone), **same, "rng": fitted.claim.rng}
+    told_alone["curve"] = tuple((pytest.approx(epsilon, rel=1e-9), delta) for epsilon, delta in alone.curve or ())
+    assert dataclasses.asdict(fitted.claim) == told_alone
     assert "of each of 2 processes" in fitted.claim.rng
 
 
