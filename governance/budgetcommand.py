@@ -35,6 +35,7 @@ def budget_command(
     delta: float | None,
     unit: Unit,
     reason: str,
+    holds: str | None,
 ) -> int:
     """Set the budget if asked, then answer.
 
@@ -50,6 +51,8 @@ def budget_command(
             raise ConfigError("--set-epsilon: expected --delta beside it: a budget is both, such as --delta 1e-6")
         Ledger(_place(path)).set_budget(Budget(set_epsilon, delta, unit), reason=reason)
     ledger = Ledger(find_book(path), create=False)
+    if holds is not None and not ledger.holds(holds):
+        raise RecordError(f"{ledger.folder}: the book does not hold what it held at head {holds}: it was set back")
     from reports import budget as views
 
     if what_if is not None:

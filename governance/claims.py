@@ -30,7 +30,7 @@ class PrivacyClaim:
     steps: int  # steps charged, >= steps that shaped the weights
     sigma: float  # noise multiplier
     sample_rate: float
-    clipping: float  # L2 bound of one record's gradient
+    clipping: float  # L2 bound of what one drawn unit adds to a step
     normaliser: float  # public divisor of the noisy gradient sum
     n: int  # training rows; public by assumption
     rng: str

@@ -181,7 +181,7 @@ class _Work:
 
     def _absent(self, name: str, absent: NDArray[np.bool_], cleaning: Cleaning) -> None:
         self.found[f"missing: {name}"] += int(absent.sum())
-        if name in self.table.required or cleaning.missing == "drop":
+        if name in self.table.required or (cleaning.missing == "drop" and name not in self.table.blank):
             self.drop(absent, "missing")
 
     def ranges(self, cleaning: Cleaning) -> None:
@@ -227,9 +227,11 @@ class _Work:
             return
         rows = np.flatnonzero(self.stays)
         texts = [tuple(folded(values[row] or "") for values in self.table.texts.values()) for row in rows]
+        says = [any(row) for row in texts]  # rows without a text aren't alike for that
+        rows, texts = rows[np.array(says, dtype=bool)], [row for row, some in zip(texts, says, strict=True) if some]
         self._repeats(rows, texts, "near duplicate", cleaning.near_duplicates)
         if cleaning.similar is not None:
-            rows = np.flatnonzero(self.stays)
+            rows = rows[self.stays[rows]]
             joined = [" ".join(folded(values[row] or "") for values in self.table.texts.values()) for row in rows]
             gone = np.zeros(len(self.table), dtype=bool)
             gone[rows[similar_to_earlier(joined, cleaning.similar)]] = True

@@ -246,6 +246,7 @@ def train(config: str, **options: Any) -> int:
 @click.option("--set-epsilon", type=float, help="Set the budget, with --delta.")
 @click.option("--delta", type=float, help="Of the budget; below 1 over the number of rows.")
 @click.option("--unit", type=click.Choice(["record", "user"]), default="record", show_default=True)
+@click.option("--holds", help="A head that was kept: exit 2 if the book has been set back since.")
 @click.option("--reason", default="", help="Why the budget changes; stays in the book.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON on stdout.")
 @_guarded

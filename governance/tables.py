@@ -38,12 +38,14 @@ class Wanted:
         column: its name in the file.
         role: what it is.
         required: a row without it is of no use.
+        blank: an empty value says something.
         key: where the config names it, for messages.
     """
 
     column: str
     role: Role
     required: bool = True
+    blank: bool = False
     key: str
 
 
@@ -58,6 +60,7 @@ class RawTable:
         numbers: name -> values, shape (n,); NaN where there is none.
         units: shape (n,), codes of whose row it is; `NO_UNIT` where the source doesn't say. None: no such column.
         required: names that a row is of no use without.
+        blank: names of which an empty value says something.
         unreadable: number column -> cells that hold something else than a number.
     """
 
@@ -67,6 +70,7 @@ class RawTable:
     numbers: dict[str, NDArray[np.float64]]
     units: NDArray[np.int64] | None = None
     required: frozenset[str] = frozenset()
+    blank: frozenset[str] = frozenset()
     unreadable: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -142,6 +146,7 @@ def read_table(
         numbers=numbers,
         units=None if unit is None else unit_codes([label_of(value) for value in table[unit].to_pylist()]),
         required=frozenset(name for name, one in wanted.items() if one.required),
+        blank=frozenset(name for name, one in wanted.items() if one.blank),
         unreadable=unreadable,
     )
     return raw, read

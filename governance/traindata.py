@@ -9,7 +9,7 @@ import json
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from governance.privacy.aligned import joined, retagged
 from governance.privacy.policy import ScrubPolicy, load_policy
 from governance.privacy.shards import scrub_shards
 from governance.progress import Progress
-from governance.sources import NO_UNIT, digest_source
+from governance.sources import NO_UNIT, digest_source, unit_codes
 from governance.store import Store, code_digest, versions
 from governance.tables import RawTable, Wanted, read_table
 
@@ -34,6 +34,14 @@ if TYPE_CHECKING:
 
 TABLE, FACTS, CHOSEN = "rows.parquet", "facts.json", "chosen.json"
 ALIGNED = {"tokens": "tags"}  # text column -> label column with one tag for each of its tokens
+USER = "user"  # the id column of whoever a recipe follows
+HIDDEN = "hidden"  # in place of a name that holds personal data
+ROWS_CODE = (
+    "governance.privacy", "governance.sources", "governance.tables", "governance.cleaning", "governance.encoding",
+    "governance.similar", "governance.traindata", "governance.dataset",
+)  # fmt: skip
+"""What decides which rows come of a source, and how they read."""
+ROWS_LIBRARIES = ("presidio-analyzer", "spacy", "phonenumbers", "pyarrow", "ftfy")
 LABEL_POLICY = "patterns"  # class names are words, in which a model of names would see people
 
 
@@ -50,6 +58,7 @@ class Source:
         seed: of their draw.
         cleaning: what to do about bad ones.
         language: of the texts.
+        declared: class and item names that the config gives away, whatever they hold.
     """
 
     path: Path
@@ -60,6 +69,7 @@ class Source:
     seed: int = 0
     cleaning: Cleaning = field(default_factory=Cleaning)
     language: Language = "en"
+    declared: tuple[str, ...] = ()
 
     def inputs(self) -> dict[str, object]:
         """All that decides which rows come of it."""
@@ -101,7 +111,7 @@ class Rows:
         found: what cleaning counted.
         replaced: entity -> pieces that the scrubber took out.
         left_out: why -> rows that were left out after cleaning.
-        hidden: label column -> class names that hold personal data, and go by a number.
+        hidden: label column -> class names that hold personal data, all of which go by one word.
     """
 
     table: ScrubbedTable
@@ -115,7 +125,7 @@ class Rows:
     @property
     def users(self) -> int | None:
         """How many there are; None: nobody says whose the rows are."""
-        return None if self.table.units is None else len(np.unique(self.table.units))
+        return None if self.table.units is None else len(np.unique(self.table.units[self.table.units >= 0]))
 
 
 def cleansed(source: Source) -> Cleansed:
@@ -153,11 +163,8 @@ def sealed(
     inputs = {
         "source": source.inputs(),
         "policy": policy.fingerprint(),
-        "code": code_digest(
-            "governance.privacy", "governance.sources", "governance.tables", "governance.cleaning",
-            "governance.encoding", "governance.similar", "governance.traindata", "governance.dataset",
-        ),
-        "versions": dict(versions("presidio-analyzer", "spacy", "phonenumbers", "pyarrow", "ftfy")),
+        "code": code_digest(*ROWS_CODE),
+        "versions": dict(versions(*ROWS_LIBRARIES)),
     }  # fmt: skip
     finished = store.path(name, inputs)
     if not finished.exists():
@@ -253,34 +260,33 @@ def _capped(raw: RawTable, cap: int | None, working: Path, left_out: Counter[str
 
 
 def _labels(raw: RawTable, source: Source) -> tuple[dict[str, list[str]], dict[str, int]]:
-    """Labels as a model may know them: a class whose name holds personal data goes by a number instead.
+    """Labels and ids as a model may know them: a name that holds personal data is hidden, users are codes.
 
-    Class names end up in a model's own settings, for all to read. Of users only the codes are kept.
+    Names end up in a model's own settings, for all to read. What stands for one depends on that name alone: a number
+    counted over all rows would change with every row that joins them.
     """
     from governance.privacy.scrubber import Scrubber
 
     labels = {name: [value or "" for value in values] for name, values in raw.labels.items()}
-    classes = [name for name in labels if source.wanted[name].role == "label"]
-    scrubber = Scrubber(load_policy(LABEL_POLICY)) if classes else None
+    scrubber = Scrubber(load_policy(LABEL_POLICY)) if labels else None
     hidden: dict[str, int] = {}
     for name, values in labels.items():
-        if raw.units is not None and source.wanted[name].column == source.unit:
-            labels[name] = [str(code) for code in raw.units.tolist()]
-        elif name in classes and scrubber is not None:
+        if source.wanted[name].role == "id" and (name == USER or source.wanted[name].column == source.unit):
+            labels[name] = [str(code) for code in unit_codes([value or None for value in values]).tolist()]
+        elif scrubber is not None:
             tags = name in ALIGNED.values()
-            known = sorted({part for value in values for part in (value.split() if tags else [value])})
-            found = scrubber.find(known)
-            numbered = {one: f"class-{k}" for k, (one, spans) in enumerate(zip(known, found, strict=True)) if spans}
-            if numbered:
-                hidden[name] = len(numbered)
-                labels[name] = [_renamed(value, numbered, tags=tags) for value in values]
+            known = {part for value in values for part in (value.split() if tags else [value])}
+            asked = sorted(known - set(source.declared))
+            personal = {one for one, spans in zip(asked, scrubber.find(asked), strict=True) if spans}
+            if personal:
+                hidden[name] = len(personal)
+                labels[name] = [_hiding(value, personal, tags=tags) for value in values]
     return labels, hidden
 
 
-def _renamed(value: str, numbered: Mapping[str, str], *, tags: bool) -> str:
-    if not tags:
-        return numbered.get(value, value)
-    return " ".join(numbered.get(tag, tag) for tag in value.split())
+def _hiding(value: str, personal: Set[str], *, tags: bool) -> str:
+    parts = value.split() if tags else [value]
+    return " ".join(HIDDEN if part in personal else part for part in parts)
 
 
 def _told(counts: Mapping[str, Any] | Counter[str], most: int = 4) -> str:

@@ -23,7 +23,7 @@ from governance.describe import code_version, hardware
 from governance.files import digest_file, write_atomic
 from governance.traindata import Rows, Source
 from governance.trainplan import book_of
-from governance.trainprepare import Prepared
+from governance.trainprepare import FILES, Prepared
 from governance.trainrecord import CARD, RECORD, Curve, Spending, TrainedRows, TrainingRecord, save_training
 
 if TYPE_CHECKING:
@@ -94,10 +94,8 @@ def _claim(outcome: Outcome) -> PrivacyClaim | None:
         tuning = f"one run of the search '{config.tuning.group}'{drawn}; the budget book has all of them"
     claim: PrivacyClaim = TypeAdapter(PrivacyClaim).validate_python(made)
     return dataclasses.replace(
-        claim,
+        paid.noted(claim),
         not_covered=(*claim.not_covered, *extra),
-        ledger_epsilon=max(paid.cumulative, claim.epsilon),  # the book has one accountant, the claim the larger of two
-        ledger_runs=paid.together,
         tuning=tuning,
     )
 
@@ -120,7 +118,7 @@ def _record(outcome: Outcome, claim: PrivacyClaim | None, working: Path, run: st
         recipe_class=prepared.recipe_class,
         load_from="." if (working / SETTINGS).is_file() else MODEL,
         load_needs_base=prepared.base is not None and "base" in inspect.signature(_load(prepared)).parameters,
-        settings=settings | dict(training.of_recipe),  # files by the names that the config gives them
+        settings=settings | {name: _public(name, value) for name, value in training.of_recipe.items()},
         loop=training.of_loop() | private,
         base=None if training.base is None else public_name(training.base),
         base_digest=prepared.digests["base"],
@@ -145,6 +143,11 @@ def _record(outcome: Outcome, claim: PrivacyClaim | None, working: Path, run: st
 
 def _load(prepared: Prepared) -> Any:
     return type(prepared.recipe).load  # type: ignore[attr-defined]  # every recipe of ours has one
+
+
+def _public(name: str, value: Any) -> Any:
+    """A setting as a record may hold it: a file by its name, never by a path of this machine."""
+    return public_name(value) if name in FILES and isinstance(value, str) else value
 
 
 def _rows(prepared: Prepared, rows: Rows, source: Source, path: str, digest: str) -> TrainedRows:

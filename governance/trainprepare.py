@@ -25,8 +25,8 @@ from governance.sources import digest_source, locate
 from governance.store import code_digest, versions
 from governance.tables import Wanted
 from governance.trainconfig import Frozen, TrainConfig, TrainingConfig, load_train_config
-from governance.traindata import Source
-from governance.training.recipes import RECIPES
+from governance.traindata import ROWS_CODE, ROWS_LIBRARIES, Source
+from governance.training.recipes import RECIPES, SINGLE
 
 if TYPE_CHECKING:
     from governance.training.recipes.base import Recipe
@@ -83,11 +83,17 @@ def prepare(source: str) -> Prepared:
     within(f"{path}: training.recipe", lambda: check("recipe", config.training.recipe, RECIPES))
     kind = load("recipe", config.training.recipe, RECIPES)
     recipe, files = recipe_of(kind, config.training, path)
+    if isinstance(getattr(recipe, "options", None), Mapping):  # of the recipe inside, checked like its own
+        inner = config.training.of_loop() | {"recipe": recipe.classifier} | dict(recipe.options)  # type: ignore[attr-defined]
+        within(f"{path}: training.classifier", lambda: check("recipe", inner["recipe"], RECIPES))
+        _, inside = recipe_of(load("recipe", inner["recipe"], RECIPES), TrainingConfig(**inner), path)
+        files |= inside
     scrub = within(f"{path}: scrub.policy", lambda: load_scrub_policy(config.scrub.policy, base=path.parent))
     wanted = columns_of(kind, config, path)
     _check_cleaning(config, wanted, path)
     if config.training.learning_rate is None and config.training.recipe not in WITHOUT_STEPS:
         raise ConfigError(f"{path}: training.learning_rate: this key is required by recipe '{config.training.recipe}'")
+    _check_early_stopping(config, path)
     base = _base(kind, config, path)
     file = within(f"{path}: data.path", lambda: locate(config.data.path, path.parent))
     _check_columns(file, config, wanted, path)
@@ -101,6 +107,7 @@ def prepare(source: str) -> Prepared:
         seed=config.seed,
         cleaning=config.cleaning.made(),
         language=config.language,
+        declared=_declared(recipe),
     )
     public = None
     if config.public is not None:
@@ -115,8 +122,8 @@ def prepare(source: str) -> Prepared:
         "base": None if base is None else digest_source(base),
         "files": {name: digest_source(file) for name, file in files.items()},
         "scrub": scrub.fingerprint(),
-        "code": code_digest("governance.training", "governance.privacy", "governance.traindata", "governance.cleaning"),
-        "versions": dict(versions(*LIBRARIES, "peft", "dp-accounting")),
+        "code": code_digest("governance.training", *ROWS_CODE),
+        "versions": dict(versions(*LIBRARIES, *ROWS_LIBRARIES, "peft", "dp-accounting")),
     }
     return Prepared(config, path, recipe, base, rows, public, scrub, digests)
 
@@ -189,7 +196,7 @@ def columns_of(kind: Any, config: TrainConfig, path: Path) -> dict[str, Wanted]:
                 raise ConfigError(f"{path}: {key}: '{own}' stands twice in data.columns")
             required = not column.optional and own not in blank
             place = f"{key}.{own}" if column.several else key
-            wanted[own] = Wanted(column=found, role=column.role, required=required, key=place)
+            wanted[own] = Wanted(column=found, role=column.role, required=required, blank=own in blank, key=place)
     return wanted
 
 
@@ -225,6 +232,19 @@ def _check_cleaning(config: TrainConfig, wanted: Mapping[str, Wanted], path: Pat
             )
 
 
+def _declared(recipe: Recipe) -> tuple[str, ...]:
+    """Names that a recipe's settings list: public by that."""
+    listed = [*getattr(recipe, "classes", ()), *getattr(recipe, "items", ()), getattr(recipe, "unlabelled", "")]
+    for names in getattr(recipe, "categories", {}).values():
+        listed += names
+    return tuple(sorted({*listed, *getattr(recipe, "options", {}).get("classes", ())}))
+
+
+def _check_early_stopping(config: TrainConfig, path: Path) -> None:
+    if config.training.recipe in SINGLE and config.public is not None:
+        raise ConfigError(f"{path}: public: expected none; recipe '{config.training.recipe}' looks at no public rows")
+
+
 def _base(kind: Any, config: TrainConfig, path: Path) -> Path | None:
     given = config.training.base
     if given is None:
@@ -234,7 +254,11 @@ def _base(kind: Any, config: TrainConfig, path: Path) -> Path | None:
                 "name a folder, a GGUF file or package:module/path"
             )
         return None
+    if not getattr(kind, "reads_base", kind.needs_base):
+        raise ConfigError(f"{path}: training.base: expected none; '{config.training.recipe}' starts from nothing")
     base: Path = within(f"{path}: training.base", lambda: locate(given, path.parent))
+    if base.is_file() and config.training.recipe != "causal-lm":
+        raise ConfigError(f"{path}: training.base: expected a model folder; a GGUF file serves 'causal-lm' alone")
     if base.is_dir() and not (base / "config.json").is_file():
         raise ConfigError(
             f"{path}: training.base: expected a Hugging Face model folder with config.json, or a GGUF file"

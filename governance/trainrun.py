@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 STORE = ".stages"
 ID_DIGITS = 12
-REMADE = frozenset({"run.id", "recipe.json", "model", "embeddings", "base"})
-"""What a recipe leaves in its folder and makes again: none of it holds steps that were paid for."""
+PARTIAL = ("histograms.safetensors", "centres.safetensors", "round-*/round.json")
+"""What recipes without checkpoints keep of steps that were paid for, until the result is written down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,13 +259,22 @@ def _start_over_if_lost(training: _Training, rows: Rows, plan: Plan, working: Pa
     """
     from governance.budget.account import NAME
 
-    if not (working / NAME).exists() or any(entry.name not in REMADE for entry in working.iterdir()):
+    if not (working / NAME).exists() or _weights_kept(working):
         return
     source = training.prepared.source
     known = account(training.prepared, plan, sampled(rows.read, source.rows, source.seed), working)
     if known.charged >= plan.steps:
         training.progress.say("  the steps of an earlier attempt are paid for, but its weights are lost: paying again")
         (working / NAME).unlink()
+
+
+def _weights_kept(working: Path) -> bool:
+    """Whether anything that steps paid for is here: a whole checkpoint, or what a recipe keeps in place of one."""
+    from governance.training import checkpoint
+
+    if any(checkpoint.there(folder) for folder in (working, *working.glob("round-*"))):
+        return True
+    return any(True for pattern in PARTIAL for _ in working.glob(pattern))
 
 
 def _packed(fitted: Fitted) -> dict[str, Any]:

@@ -30,7 +30,9 @@ def table(summary: Summary) -> str:
     lines += ["", *(_runs(summary) if summary.runs else ["No run has spent anything yet."])]
     if len(summary.budgets) > 1:
         lines += ["", "the budget was changed:", *(_change(entry) for entry in summary.budgets)]
-    return "\n".join([*lines, "", f"head {summary.head[:16]} (keep it: it shows later whether the book was set back)"])
+    return "\n".join(
+        [*lines, "", f"head {summary.head[:16]} (keep it: --holds HEAD tells whether the book was set back)"]
+    )
 
 
 def _runs(summary: Summary) -> list[str]:

@@ -196,3 +196,16 @@ def test_showing_a_book_needs_no_training_library(data: Path) -> None:
         "assert not {'torch', 'opacus', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, str(data)], check=True, capture_output=True)
+
+
+def test_a_head_that_was_kept_shows_whether_the_book_was_set_back(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "book")
+    ledger.set_budget(Budget(3.0, 1e-5))
+    ledger.set_budget(Budget(4.0, 1e-5), reason="more rows")
+    kept = ledger.head[:16]
+    runner = CliRunner()
+    assert runner.invoke(main, ["budget", str(tmp_path / "book"), "--holds", kept]).exit_code == 0
+    for other in ("f" * 16, kept[:8]):
+        refused = runner.invoke(main, ["budget", str(tmp_path / "book"), "--holds", other])
+        assert refused.exit_code == 2
+        assert "it was set back" in refused.output + refused.stderr

@@ -54,6 +54,19 @@ def table(
     )
 
 
+def test_rows_without_a_text_are_not_alike_for_that() -> None:
+    numbers = [1.0, 2.0, 3.0, 4.0]
+    for policy in (Cleaning(near_duplicates="drop"), Cleaning(similar=0.8)):
+        cleaned = clean(table([None, None, None, "good dress"], numbers, required=frozenset()), policy)
+        assert len(cleaned.table) == 4
+        assert not {"near duplicate", "similar"} & cleaned.counts.keys()
+
+
+def test_an_empty_value_that_says_something_is_not_missing() -> None:
+    made = table(["", "an answer"], required=frozenset(), blank=frozenset({"text"}))
+    assert len(clean(made, Cleaning(missing="drop")).table) == 2
+
+
 # -- encodings --------------------------------------------------------------------------------
 
 

@@ -21,10 +21,10 @@ from scipy.stats import chi2
 
 from governance.training import loop
 from governance.training.dp import steps as steps_module
-from governance.training.dp.conformance import Audited, Canaries, audit, one_run_bound
 from governance.training.dp.draws import PoissonDraws, fresh_generator
 from governance.training.dp.plan import Plan, epsilon_after, plan
 from governance.training.dp.steps import PrivateSteps, add_noise
+from tests.conformance import Audited, Canaries, audit, one_run_bound
 from tests.dptasks import Account, linear_task, weights
 
 SIGMAS = {1.0: 10.479, 4.0: 3.1495, 8.0: 1.8298}  # that `plan` finds; pinned because finding them takes a while

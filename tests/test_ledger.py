@@ -596,6 +596,29 @@ def test_data_that_cannot_be_written_beside(tmp_path: Path, monkeypatch: pytest.
     assert found != state_book(tmp_path / "y.csv")
 
 
+def test_a_book_that_is_there_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finished(Ledger(tmp_path / FOLDER))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(ConfigError, match="can't be written to"):
+        place_for(tmp_path / "x.csv", fallback=state_book(tmp_path / "x.csv"))
+
+
+def test_users_are_in_other_rows_as_well(tmp_path: Path) -> None:
+    """Runs on disjoint rows don't meet for records, but the same user may have rows in both."""
+    ledger = Ledger(tmp_path)
+    one = finished(ledger, "a", ["x", "y"], drawn="user")
+    finished(ledger, "b", ["v", "w"], drawn="user")
+    alone = epsilon_pld([PLAN], 1e-5)
+    assert ledger.together(one.state.data, delta=1e-5, unit="user") == pytest.approx(epsilon_pld([PLAN, PLAN], 1e-5))
+    assert epsilon_pld([PLAN, PLAN], 1e-5) > alone
+
+
+def test_a_record_under_a_cap_is_replaced_by_another_of_its_user(tmp_path: Path) -> None:
+    capped = finished(Ledger(tmp_path), drawn="record", cap=3)
+    found = Ledger(tmp_path).together(capped.state.data, delta=1e-5, unit="record")
+    assert found == pytest.approx(epsilon_pld([PLAN], 1e-5, neighbouring="replace-one"))
+
+
 # Several processes
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - as everyone names it
 
-from governance.errors import BudgetExceeded
+from governance.errors import BudgetExceeded, ConfigError
 from governance.training import checkpoint, loop
 from governance.training.dp.plan import Plan
 from tests.dptasks import Account, Rows, linear_task, weights
@@ -233,6 +233,19 @@ def test_a_budget_that_ends_refuses_the_run_otherwise(tmp_path: Path) -> None:
         ran(tmp_path, plan=PLAN, charges=Purse(9))
     with pytest.raises(BudgetExceeded, match="used up"):  # nothing was trained: there is nothing to keep
         ran(tmp_path / "none", made(on_budget="stop"), plan=PLAN, charges=Purse(3))
+
+
+def test_steps_that_were_paid_for_and_lost_leave_nothing_to_stop_with(tmp_path: Path) -> None:
+    """Charged by an attempt that was killed before its first checkpoint: an untrained model gets no claim."""
+    purse = Purse(4)
+    purse.charge(4)
+    with pytest.raises(BudgetExceeded, match="used up"):
+        ran(tmp_path, made(on_budget="stop"), plan=PLAN, charges=purse)
+
+
+def test_an_open_run_that_diverges_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no longer a number after \d+ steps; lower learning_rate"):
+        ran(tmp_path, made(learning_rate=1e38, optimizer="sgd", epochs=30))
 
 
 # -- averages ----------------------------------------------------------------------------------

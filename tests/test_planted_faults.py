@@ -21,11 +21,11 @@ from torch.nn import functional as F  # noqa: N812 - as everyone names it
 from governance.errors import ConfigError, RecordError
 from governance.training import loop
 from governance.training.dp import selftest
-from governance.training.dp.conformance import Canaries
 from governance.training.dp.draws import Owners, PoissonDraws
 from governance.training.dp.gradients import UnitGradients
 from governance.training.dp.plan import Plan, plan
 from governance.training.dp.steps import PrivateSteps, clipping_weights
+from tests.conformance import Canaries
 from tests.dptasks import Account, Rows, linear_task, padded, transformer, weights
 from tests.test_conformance import dispersion
 

@@ -72,10 +72,10 @@ def test_learns_openly_and_what_is_saved_predicts(tmp_path: Path, name: str, chi
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_learns_privately_and_claims_every_step(tmp_path: Path, name: str) -> None:
-    private, purse = plan(160, steps=60, sample_rate=0.25, batch=40, clipping=0.5), Purse()
+    private, purse = plan(160, steps=60, sample_rate=0.25, batch=40, clipping=0.5, sigma=0.2), Purse()
     found = SMALL[name].fit(reviews(), tmp_path, setting(private, purse=purse, learning_rate=2 * rate(name)))
     assert found.claim is not None
-    assert (found.claim.steps, purse.charged, found.claim.sigma) == (60, 60, 0.6)
+    assert (found.claim.steps, purse.charged, found.claim.sigma) == (60, 60, 0.2)
     assert selftest.NOT_COVERED in found.claim.not_covered
     assert accuracy(name, tmp_path, reviews(300, seed=1)) > 0.62  # chance: 0.5 +- 0.03
 

@@ -195,13 +195,13 @@ def test_chinese_rows(folder: Path) -> None:
     assert record.curve.loss[-1][1] < record.curve.loss[0][1] or len(record.curve.loss) == 1
 
 
-def test_a_class_whose_name_is_personal_data_goes_by_a_number(folder: Path) -> None:
+def test_a_class_whose_name_is_personal_data_is_hidden(folder: Path) -> None:
     text = (folder / "reviews.csv").read_text()
     (folder / "reviews.csv").write_text(text.replace(",yes,", ",ann.lee@shop.example.com,"))
     training = {key: value for key, value in LOGISTIC.items() if key != "classes"}
     done = run_training(str(config(folder, training=training)), out=folder / "models")
     assert done.record.data.hidden == {"label": 1}
-    assert set(rows_of(folder / "models").labels["label"]) == {"no", "class-0"}
+    assert set(rows_of(folder / "models").labels["label"]) == {"no", "hidden"}
     everything = b"".join(file.read_bytes() for file in done.directory.rglob("*") if file.is_file())
     assert b"ann.lee" not in everything
 
@@ -370,6 +370,54 @@ def test_an_untrained_model_never_gets_a_claim(folder: Path, monkeypatch: pytest
     assert done.record.claim.ledger_epsilon is not None
     if lost:
         assert done.record.claim.ledger_epsilon > done.record.claim.epsilon
+
+
+def test_what_stands_for_a_hidden_name_does_not_change_with_other_rows(folder: Path) -> None:
+    """Names numbered over all rows would change with every row that joins them."""
+    shops = [
+        ("great", "yes", "zoe@shop.example.com"),
+        ("poor", "no", "Corner"),
+        ("soft", "yes", "ann@shop.example.com"),
+    ]
+    lines = [f"the dress is {word} {i},{label},{shop}" for i, (word, label, shop) in enumerate(shops * 20)]
+    (folder / "shops.csv").write_text("\n".join(["text,label,shop", *lines]))
+    data = {"path": "shops.csv", "columns": {"text": "text", "categories": ["shop"]}}
+    training = {**LOGISTIC, "categories": {"shop": ["Corner", "zoe@shop.example.com"]}}
+    run_training(str(config(folder, data=data, training=training)), out=folder / "models")
+    assert set(rows_of(folder / "models").labels["shop"]) == {"Corner", "zoe@shop.example.com", "hidden"}
+
+
+def test_followed_users_are_codes_without_a_unit_column_too(folder: Path) -> None:
+    lines = [f"u{i % 12}@shop.example.com,item {i % 5},{i}" for i in range(60)]
+    (folder / "bought.csv").write_text("user,item,time\n" + "\n".join(lines))
+    training = {"recipe": "lstm-recommender", "learning_rate": 0.01, "width": 8}
+    data = {"path": "bought.csv", "columns": {}}
+    done = run_training(str(config(folder, data=data, training=training)), out=folder / "models")
+    everything = b"".join(file.read_bytes() for file in (folder / "models").rglob("*") if file.is_file())
+    assert b"shop.example.com" not in everything
+    assert done.record.steps > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"training": {"recipe": "lstm-classifier", "learning_rate": 1, "base": "base"}}, "base: expected none"),
+        ({"training": {**LOGISTIC, "base": "model.gguf"}}, "a GGUF file serves 'causal-lm' alone"),
+        (
+            {"training": {"recipe": "tree"}, "public": {"path": "reviews.csv"}, "private": None},
+            "public: expected none; recipe 'tree' looks at no public rows",
+        ),
+        (
+            {"training": {"recipe": "self-training", "classifier": "mlp", "learning_rate": 1, "options": {"hiden": 3}}},
+            "unknown key 'hiden'",
+        ),
+    ],
+)
+def test_what_a_recipe_does_not_use_is_refused(folder: Path, changes: dict[str, Any], message: str) -> None:
+    (folder / "model.gguf").write_bytes(b"GGUF")
+    (folder / "base").mkdir()
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        run_training(str(config(folder, **changes)), out=folder / "models")
 
 
 @pytest.mark.slow

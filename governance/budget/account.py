@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from governance.budget.accounting import Spent
 from governance.budget.fingerprint import Fingerprint
 from governance.budget.ledger import Ledger, Run
 from governance.budget.runs import Budget, Tuning, Unit
+from governance.claims import PrivacyClaim
+from governance.errors import ConfigError
 from governance.files import write_atomic
 
 NAME = "run.id"
@@ -43,6 +46,18 @@ class Account:
             BudgetExceeded: they don't fit into the data set's budget; nothing was paid.
         """
         self._run.charge(steps)
+
+    def noted(self, claim: PrivacyClaim) -> PrivacyClaim:
+        """A claim with what all runs on these rows cost, in its own unit and at its own delta.
+
+        Left out where a run's cost can't be told in that unit.
+        """
+        try:
+            spent = self._ledger.together(self._run.state.data, delta=claim.delta, unit=claim.unit)  # type: ignore[arg-type]
+        except ConfigError:
+            return claim
+        # The book has one accountant, the claim the larger of two: all runs never cost less than this one.
+        return replace(claim, ledger_epsilon=max(spent, claim.epsilon), ledger_runs=self.together)
 
     @property
     def cumulative(self) -> float:

@@ -161,7 +161,15 @@ class Ledger:
         planned = RunState("planned", "", "", "", 0, plan, delta, drawn, cap, tuning)
         check_run(planned)
         at, unit = (budget.delta, budget.unit) if budget else (delta, unit_of([*self._state.runs.values(), planned]))
-        return what_if(planned, self._beside(data), budget, delta=at, unit=unit)
+        return what_if(planned, self._beside(data, unit), budget, delta=at, unit=unit)
+
+    def together(self, data: Fingerprint | str, *, delta: float, unit: Unit) -> float:
+        """Epsilon of all runs on these rows, at this delta and in this unit.
+
+        Raises:
+            ConfigError: a run's cost can't be told in this unit.
+        """
+        return joint_epsilon(self._beside(data, unit), delta, unit)
 
     def epsilon(self, *, data: Fingerprint | str | None = None, delta: float | None = None) -> float:
         """What was spent, in the budget's unit: by all runs on rows that some run shares with the most others.
@@ -177,12 +185,12 @@ class Ledger:
         at = budget.delta if budget else delta or min(run.delta for run in runs)
         unit = budget.unit if budget else unit_of(runs)
         seen = [data] if data is not None else list(dict.fromkeys(run.data for run in runs))
-        return max(joint_epsilon(self._beside(one), at, unit) for one in seen)
+        return max(joint_epsilon(self._beside(one, unit), at, unit) for one in seen)
 
-    def _beside(self, data: Fingerprint | str | None) -> list[RunState]:
-        """Runs that read some of the same rows."""
+    def _beside(self, data: Fingerprint | str | None, unit: Unit) -> list[RunState]:
+        """Runs that read some of the same rows; all of them for users, who may have other rows in other runs."""
         runs = list(self._state.runs.values())
-        return runs if data is None else [run for run in runs if self.overlapping(data, run.data)]
+        return runs if data is None or unit == "user" else [run for run in runs if self.overlapping(data, run.data)]
 
     def overlapping(self, one: Fingerprint | str, other: Fingerprint | str) -> bool:
         """Whether two data sets, or those that the book knows by these digests, share rows as far as can be told."""
@@ -203,7 +211,7 @@ class Ledger:
     def _admit(self, run: RunState, data: Fingerprint | str, *, steps: int, extra: tuple[Spent, ...] = ()) -> None:
         budget = self._state.budget
         if budget is not None:
-            others = [other for other in self._beside(data) if other.id != run.id]
+            others = [other for other in self._beside(data, budget.unit) if other.id != run.id]
             admit(run, others, budget, steps=steps, extra=extra, where=str(self.folder))
 
     def _settle(self, budget: Budget | None) -> None:

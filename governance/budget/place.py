@@ -22,15 +22,16 @@ def place_for(data: Path, *, fallback: Path | None = None) -> Path:
             installed with a package, or mounted read-only.
 
     Raises:
-        ConfigError: the folder can't be written to and there is no fallback.
+        ConfigError: the folder can't be written to, and there is no fallback, or a book is there already.
     """
     chosen = os.environ.get(PLACE_VARIABLE)
     if chosen:
         return Path(chosen)
-    beside = data.absolute().parent / FOLDER
+    beside = data.resolve().parent / FOLDER
     if os.access(beside if beside.exists() else beside.parent, os.W_OK | os.X_OK):
         return beside
-    if fallback is None:
+    there = (beside / BOOK).exists() or (beside / HEAD).exists()
+    if fallback is None or there:  # another book beside the one that is there would start from nothing
         raise ConfigError(
             f"{beside}: the privacy budget is kept beside the data, and this folder can't be written to; "
             f"set {PLACE_VARIABLE} to a folder that all who train on this data share"

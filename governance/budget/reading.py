@@ -72,12 +72,13 @@ def exposure(blocks: Sequence[Spent], *, drawn: Unit, cap: int | None, unit: Uni
     """The same blocks as they touch one record, or one user.
 
     A user drawn and clipped as a whole, seen by one record: that record changes the user's contribution, so the user is
-    replaced, not removed. Records drawn by themselves, seen by a user: up to `cap` of them.
+    replaced, not removed. So is a record that leaves room under its user's cap for another. Records drawn by
+    themselves, seen by a user: up to `cap` of them.
 
     Raises:
         ConfigError: a user's exposure can't be told, since the run doesn't say how many records a user has.
     """
-    if unit == drawn:
+    if unit == drawn and not (drawn == "record" and cap is not None):
         return list(blocks)
     if unit == "record":
         return [Spent(b.sigma, b.sample_rate, b.steps, neighbouring="replace-one") for b in blocks]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ from governance.claims import PrivacyClaim
 from governance.config import ClassifierModel
 from governance.contenders.base import Ring, Trainable, public_name
 from governance.errors import ConfigError
-from governance.files import digest_file
+from governance.files import digest_file, digest_of, write_atomic
 from governance.record import ModelEntry
 from governance.store import code_digest, versions
 
@@ -32,7 +34,9 @@ if TYPE_CHECKING:
 
 HEAD_RATE = 10.0  # the new head learns so many times faster than pretrained layers
 WARM_UP = 0.1  # share of steps
+PLAN = "plan.json"
 PHYSICAL = 256  # rows whose activations are held at once when layers are trained
+PAID_BY = ("governance.budget", "governance.claims")  # what a claim is computed and told by
 PHYSICAL_HEAD = 8192  # when the head alone is
 
 
@@ -60,9 +64,17 @@ class Classifier(Trainable):
                 },
             ),
             "seed": None if private else self.ring.seed,
-            "code": code_digest("governance.training", "governance.backends.hf"),
-            "versions": dict(versions("torch", "transformers", "tokenizers", "opacus")),
+            "language": self.ring.language if self.config.word_buckets else None,
+            "users": self._users if private and private.unit == "user" else None,
+            "code": code_digest("governance.training", "governance.backends.hf", *(PAID_BY if private else ())),
+            "versions": dict(versions("torch", "transformers", "tokenizers", "opacus", "dp-accounting")),
         }  # fmt: skip
+
+    @property
+    def _users(self) -> str:
+        """Whose the training rows are: other users are another promise."""
+        units = self.ring.train.units
+        return digest_of([] if units is None else units.tolist())
 
     @property
     @override
@@ -107,16 +119,21 @@ class Classifier(Trainable):
             seed=self.ring.seed,
         )
 
-    def _plan(self, n: int, users: int | None) -> Plan | None:
-        from governance.training.dp.plan import plan
+    def _plan(self, directory: Path, n: int, users: int | None) -> Plan | None:
+        """Made once: with another number of threads the noise's last digits, and so the plan, would be others."""
+        from governance.training.dp.plan import Plan, plan
 
-        private = self.config.private
+        private, kept = self.config.private, directory / PLAN
         if private is None:
             return None
+        if kept.exists():
+            return Plan(**json.loads(kept.read_bytes()))
         try:
-            return plan(n=n, users=users, **private.model_dump(exclude={"unit", "on_budget", "publish_loss"}))
+            made = plan(n=n, users=users, **private.model_dump(exclude={"unit", "on_budget", "publish_loss"}))
         except ConfigError as error:
             raise ConfigError(f"models.{self.name}.{error}") from None
+        write_atomic(kept, json.dumps(asdict(made)).encode())
+        return made
 
     @override
     def train(self, directory: Path, called: str, row_weights: NDArray[np.float64] | None = None) -> None:
@@ -126,7 +143,7 @@ class Classifier(Trainable):
         with ring.progress.stage(f"read with the lower layers for {called}", self._lower.missing(ring.train.texts)):
             self._lower.outputs(ring.train.texts)
         rows, owners = self._rows()
-        plan = self._plan(len(rows), None if owners is None else len(owners))
+        plan = self._plan(directory, len(rows), None if owners is None else len(owners))
         recipe = classifier.Recipe(
             trained_layers=config.trained_layers,
             word_buckets=config.word_buckets,
@@ -148,7 +165,7 @@ class Classifier(Trainable):
                 row_weights=row_weights,
             )  # fmt: skip
         if account is not None:
-            classifier.note_ledger(directory, epsilon=account.cumulative, runs=account.together)
+            classifier.note_ledger(directory, account)
 
     def _account(self, directory: Path, plan: Plan) -> Account:
         """Where the run pays. Where all is paid for and the weights are lost, what follows is another run.
@@ -235,7 +252,7 @@ class Classifier(Trainable):
             licence=config.licence,
             note=config.note,
             trained=True,
-            trained_on=len(self.ring.train),
+            trained_on=len(self.ring.train) if self.claim is None else self.claim.n,
             weighed_on=weighed_on,
             settings={**flat, "class_weights": weights or None},
             capabilities=tuple(facts["capabilities"]),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ from governance.training.words import HashedWords
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from governance.budget.account import Account
 
 CLAIM = "claim.json"
 CURVE = "curve.json"
@@ -73,8 +76,14 @@ class Features:
         pooled = hidden.pooled()
         if not shape.buckets:
             return lambda rows: (pooled[rows],)
-        ids, values = HashedWords(shape.buckets, self.language, self.lower.cut.base)(texts)
+        ids, values = _hashed(shape.buckets, self.language, self.lower.cut.base)(texts)
         return lambda rows: (pooled[rows], ids[rows], values[rows])
+
+
+@cache
+def _hashed(buckets: int, language: str, base: Path) -> HashedWords:
+    """One for all batches: it reads the base's vocabulary."""
+    return HashedWords(buckets, language, base)
 
 
 @dataclass
@@ -153,6 +162,7 @@ def train(
     if recipe.plan is not None and row_weights is not None:
         raise ValueError("a private run takes no row weights: its claim does not cover what they were made from")
     if (directory / SETTINGS).exists():  # written last: an earlier attempt got as far as its weights
+        checkpoint.forget(directory)  # a kill may have left it; it holds a private run's losses
         return
     lower = features.lower
     weights = torch.tensor([recipe.class_weights.get(name, 1.0) for name in labels.classes])
@@ -186,12 +196,11 @@ def _curve(recipe: Recipe, ran: loop.Ran) -> list[Mapping[str, float]]:
     return [*spent, *ran.curve] if recipe.publish_loss else list(spent)
 
 
-def note_ledger(directory: Path, *, epsilon: float, runs: int) -> None:
+def note_ledger(directory: Path, account: Account) -> None:
     """Set beside a private run's own epsilon that of all runs on these rows."""
     made = read_claim(directory)
     if made is not None:
-        # The book has one accountant, the claim the larger of two: all runs never cost less than this one.
-        noted = replace(made, ledger_epsilon=max(epsilon, made.epsilon), ledger_runs=runs)
+        noted = account.noted(made)
         write_atomic(directory / CLAIM, json.dumps(asdict(noted), indent=1).encode())
 
 

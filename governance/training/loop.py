@@ -18,12 +18,13 @@ from typing import Literal, Protocol
 import torch
 from torch import nn
 
-from governance.errors import BudgetExceeded, RecordError
+from governance.errors import BudgetExceeded, ConfigError, RecordError
 from governance.training import checkpoint
 from governance.training.dp.draws import Owners
 from governance.training.dp.plan import Plan
 from governance.training.dp.steps import PrivateSteps
 from governance.training.group import ALONE, Group
+from governance.training.methods import NEW
 from governance.training.task import Task
 
 BLOCK = 20  # steps charged at once, and between checkpoints: what a kill can waste
@@ -148,12 +149,14 @@ def run(
     task.model.train()
     while taken < total and stopped is None:
         block = min(BLOCK, total - taken)
-        may_stop = settings.on_budget == "stop" and taken > 0
+        may_stop = settings.on_budget == "stop" and state.step > 0  # with nothing trained there is nothing to keep
         if plan is not None and not group.first(partial(_paid, charges, block, may_stop=may_stop)):
             stopped = "the data set's privacy budget"
             break
         group.share(task.model)  # the start's; later, what different processors may have rounded differently
         loss = _block(steps, task, optimizer, settings, state, range(taken, taken + block), total)
+        if plan is None and not math.isfinite(loss):
+            raise ConfigError(f"training: the loss is no longer a number after {taken} steps; lower learning_rate")
         taken += block
         state.add(taken, loss)
         if public is not None:
@@ -283,7 +286,7 @@ def add_gradients(model: nn.Module, group: Group) -> None:
 
 def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     """Over exactly the trained parameters, in two groups: pretrained ones, and those that start from nothing."""
-    new = tuple(getattr(model, "starts_new", ("classifier.", "score.", "qa_outputs.", "head.", "pre_classifier.")))
+    new = tuple(getattr(model, "starts_new", [f"{part}." for part in NEW]))
     groups: dict[bool, list[nn.Parameter]] = {False: [], True: []}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:

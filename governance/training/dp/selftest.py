@@ -49,7 +49,7 @@ def check(task: Task, *, rows: int = ROWS) -> None:
         task.model.eval()  # dropout would differ from pass to pass
         _losses_stand_alone(task, looked_at)
         _gradients_stand_alone(task, gradients, looked_at)
-        _noise_moves(gradients)
+        _moving_changes(task, gradients, looked_at)
         _survives_saving(task, looked_at)
 
 
@@ -131,14 +131,16 @@ def _wrong(model: nn.Module, parameter: str) -> str:
 
 
 @torch.no_grad()
-def _noise_moves(gradients: UnitGradients) -> None:
-    """Every trained parameter must be one that the model computes with: a stale copy would train unseen."""
-    noise = fresh_generator()
-    for name, parameter in gradients.trained.items():
-        before = parameter.detach().clone()
+def _moving_changes(task: Task, gradients: UnitGradients, rows: torch.Tensor) -> None:
+    """The model must compute with what is trained: stale copies would be trained unseen."""
+    noise, before = fresh_generator(), task.losses(rows)
+    for parameter in gradients.trained.values():
         parameter.add_(0.01 * torch.randn(parameter.shape, generator=noise))
-        if torch.equal(before, parameter):
-            raise ConfigError(f"private training: parameter '{name}' does not move when it is updated")
+    if torch.equal(before, task.losses(rows)):
+        raise ConfigError(
+            "private training: an update of the trained parameters does not change the model's losses; it computes "
+            "with copies of them, or with none"
+        )
 
 
 def _survives_saving(task: Task, rows: torch.Tensor) -> None:

@@ -18,6 +18,7 @@ from governance.training.dp.plan import Plan
 from governance.training.task import Task
 
 PART = 1 << 18  # numbers that get their noise at once
+MARGIN = 1e-6  # of the bound: the product's rounding must not carry a norm above it
 GAMMA = 0.01  # AUTO-S: g / (|g| + GAMMA); Bu et al. (2022), arXiv:2206.07136
 
 
@@ -125,10 +126,9 @@ def clipping_weights(bounded: Bounded, plan: Plan) -> torch.Tensor:
     """What each unit's gradient is multiplied by, so that no unit adds more than `plan.clipping`, shape (U,)."""
     norms = bounded.norms
     if plan.clipping_style == "auto-s":
-        weights = plan.clipping / (norms + GAMMA)
+        weights = plan.clipping * (1 - MARGIN) / (norms + GAMMA)
     else:
-        # A little below the bound: the product's rounding must not carry a norm above it.
-        weights = (plan.clipping * (1 - 1e-6) / norms.clamp(min=1e-30)).clamp(max=1.0)
+        weights = (plan.clipping * (1 - MARGIN) / norms.clamp(min=1e-30)).clamp(max=1.0)
     return torch.where(torch.isfinite(norms), weights, torch.zeros_like(norms))
 
 

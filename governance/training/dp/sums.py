@@ -66,11 +66,12 @@ class NoisySums:
         Raises:
             BudgetExceeded: the data set's budget refuses a step, and nothing was said of stopping there.
         """
-        for step in range(max(done, self._charges.charged), self._plan.steps):
+        first = max(done, self._charges.charged)
+        for step in range(first, self._plan.steps):
             try:
                 self._charges.charge(1)
             except BudgetExceeded:
-                if on_budget == "refuse" or not step:
+                if on_budget == "refuse" or (not done and step == first):
                     raise
                 self.stopped = "the data set's privacy budget"
                 return

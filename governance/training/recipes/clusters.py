@@ -34,6 +34,7 @@ from governance.training.recipes.vocabulary import tokens
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
+LEAST_TOLD = 10  # rows of a cluster that is told by words: of fewer, the words would be a row's own
 PARTIAL = "centres.safetensors"
 FEWEST = 2.0  # a centre moves when its count is so many standard deviations of noise, and at least one row
 WORDS = 5
@@ -205,7 +206,7 @@ def shortened(vectors: csr_matrix, bound: float) -> csr_matrix:
 
 
 def _words(at: NDArray[np.int64], columns: Sequence[Sequence[ModelText]], k: int) -> dict[str, int | float | str]:
-    """Words that more of a cluster's rows hold than of all rows. Words of rows: for open runs alone."""
+    """Words that more of a cluster's rows hold than of all rows. Words of rows: for open runs, and large clusters."""
     overall: Counter[str] = Counter()
     inside = [Counter[str]() for _ in range(k)]
     for texts in columns:
@@ -217,6 +218,8 @@ def _words(at: NDArray[np.int64], columns: Sequence[Sequence[ModelText]], k: int
         return {}
     found: dict[str, int | float | str] = {}
     for i, counts in enumerate(inside):
+        if int((at == i).sum()) < LEAST_TOLD:
+            continue
         share = {w: c / max(1, int((at == i).sum())) - overall[w] / len(at) for w, c in counts.items()}
         found[f"words_{i}"] = " ".join(sorted(share, key=lambda w: (-share[w], w))[:WORDS])
     return found

@@ -82,6 +82,7 @@ class TableSettings:
         "categories": Column("label", optional=True, several=True),
     }
     needs_base: ClassVar[bool] = False
+    reads_base: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -76,7 +77,9 @@ class Tuning(ABC):
         if public is None:
             return fitted
         public.model = task.model  # merged by now, where LoRA was trained
-        return dataclasses.replace(fitted, facts={**fitted.facts, "loss on public rows": mean_loss(public)})
+        loss = mean_loss(public)
+        known = {"loss on public rows": loss} if math.isfinite(loss) else {}
+        return dataclasses.replace(fitted, facts={**fitted.facts, **known})
 
     def opened(self, auto: Any, setting: Setting, **options: Any) -> tuple[Any, Any]:
         """The base with exactly what is to be trained requiring a gradient, and its tokenizer.

@@ -65,6 +65,7 @@ class SelfTraining:
 
     columns: ClassVar[Mapping[str, Column]] = Logistic.columns
     needs_base: ClassVar[bool] = False
+    reads_base: ClassVar[bool] = True
     blank: ClassVar[tuple[str, ...]] = (TARGET,)  # a row without a class is what this is about
 
     def fit(self, table: ScrubbedTable, directory: Path, setting: Setting) -> Fitted:
