@@ -59,7 +59,7 @@ def test_rows_without_a_text_are_not_alike_for_that() -> None:
     for policy in (Cleaning(near_duplicates="drop"), Cleaning(similar=0.8)):
         cleaned = clean(table([None, None, None, "good dress"], numbers, required=frozenset()), policy)
         assert len(cleaned.table) == 4
-        assert not {"near duplicate", "similar"} & cleaned.counts.keys()
+        assert not cleaned.counts.get("near duplicate", 0) + cleaned.counts.get("similar", 0)
 
 
 def test_an_empty_value_that_says_something_is_not_missing() -> None:
