@@ -340,7 +340,7 @@ def test_open_run_by_torchrun_learns(book: Ledger, tmp_path: Path) -> None:
 def test_a_killed_rank_ends_the_run_which_then_goes_on(launcher: str, rank: int, book: Ledger, tmp_path: Path) -> None:
     """Dies in the second block, of which nothing is kept: it stays paid for, and is not taken again."""
     opened(book)
-    options = {"dies": rank, "at": 35, "died": str(tmp_path / "died"), "pause": 0.01}
+    options = {"dies": rank, "at": 30, "died": str(tmp_path / "died"), "pause": 0.01}
     told, said = told_by(launcher, book, tmp_path / "run", **options)
     assert "one of the 2 training processes died" in told["error"]
     assert "SIGKILL" in said or launcher == "ray"

@@ -58,7 +58,7 @@ def table(n: int, seed: int = 0) -> ScrubbedTable:
 
 @dataclass(frozen=True, kw_only=True)
 class TinyRecipe:
-    """Rank `dies` is killed at its call number `at`, once: where the file `died` is not there yet."""
+    """Rank `dies` is killed at its training step number `at`, once: where the file `died` is not there yet."""
 
     dropout: float = 0.0
     dies: int | None = None
@@ -81,7 +81,7 @@ class _Mortal(TinyTask):
         self._recipe, self._rank, self._calls = recipe, rank, 0
 
     def losses(self, rows: torch.Tensor) -> torch.Tensor:
-        self._calls += 1
+        self._calls += self.model.training  # the self-test before looks at a model that is not in training
         time.sleep(self._recipe.pause)
         died = self._recipe.died
         if self._rank == self._recipe.dies and self._calls == self._recipe.at and died and not died.exists():
