@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 
 from evaluators.base import HELD_OUT, Found, Predictions, Probe, Setting, Subject
-from governance.answers import load_answers, save_answers
+from governance import atrest
+from governance.answers import copy_answers, load_answers, save_answers
 from governance.backends.base import Answer, Backend, Capability, DecidesByGroup
 from governance.conclude import ID_DIGITS, Result, conclude
 from governance.config import ClassifierModel, OpenAIModel
@@ -89,7 +90,7 @@ def run_audit(
                 existing(directory, progress)
                 or _Audit(plan, directory, Store(out / plan.config.audit / STORE), progress).run()
             )
-    return conclude(record, plan.policy, directory, language=language)
+    return conclude(record, plan.terms, directory, language=language)
 
 
 def scrubbed(source: str, out: Path, progress: Progress | None = None) -> tuple[Plan, Rows]:
@@ -200,13 +201,13 @@ class _Audit:
                 texts, replaced = self._scrub_texts(plan.dataset.raw_texts(index), working / "shards")
                 sealed = self._sealed(index, texts)
                 train, test = _one_side(sealed, len(split.train))
-                sealed.take(train).save(working / "train.parquet")
-                sealed.take(test).save(working / "test.parquet")
+                atrest.keep(working / "train.parquet", sealed.take(train).save)
+                atrest.keep(working / "test.parquet", sealed.take(test).save)
                 write_atomic(working / "replaced.json", json.dumps(replaced, sort_keys=True).encode())
                 shutil.rmtree(working / "shards")
         return Rows(
-            train=ScrubbedDataset.load(finished / "train.parquet"),
-            test=ScrubbedDataset.load(finished / "test.parquet"),
+            train=ScrubbedDataset.load(atrest.plain(finished / "train.parquet")),
+            test=ScrubbedDataset.load(atrest.plain(finished / "test.parquet")),
             replaced=json.loads((finished / "replaced.json").read_bytes()),
             duplicates=split.duplicates,
         )
@@ -372,9 +373,8 @@ class _Audit:
         self.directory.chmod(0o700)
         files = {}
         for name, source in answers.items():
-            target = f"predictions/{name}.parquet"
-            write_atomic(self.directory / target, source.read_bytes())
-            files[target] = digest_file(self.directory / target)
+            copied = copy_answers(source, self.directory / "predictions" / f"{name}.parquet")
+            files[copied.relative_to(self.directory).as_posix()] = digest_file(copied)
         record = RunRecord(
             audit=config.audit,
             run=self.directory.name,

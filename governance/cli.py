@@ -82,6 +82,9 @@ LANG = click.option("--lang", type=click.Choice(["en", "zh"]), default="en", hel
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON on stdout.")
 RUN = click.argument("run", type=click.Path(path_type=Path))
 POLICY = click.option("--policy", help="A policy file, or a name that ships. [default: the one it was last judged by]")
+WAIVERS = click.option(
+    "--waivers", type=click.Path(path_type=Path), help="A file of waivers. [default: those it was last judged with]"
+)
 
 
 @main.command()
@@ -106,28 +109,28 @@ def audit(config: str, *, out: Path, exit_zero: bool, again: bool, quiet: bool, 
 @main.command()
 @RUN
 @POLICY
+@WAIVERS
 @LANG
 @JSON
 @_guarded
-def gate(run: Path, *, policy: str | None, lang: str, as_json: bool) -> int:
+def gate(run: Path, *, policy: str | None, waivers: Path | None, lang: str, as_json: bool) -> int:
     """Judge the record of RUN again, by any policy, without running anything."""
-    from governance.conclude import judge_again
+    from governance.conclude import gate_run
 
-    result = judge_again(run, policy, language=lang)
+    result = gate_run(run, policy=policy, waivers=waivers, language=lang)
     _show(result, language=lang, as_json=as_json)
     return result.verdict.exit_code
 
 
 @main.command()
 @RUN
-@POLICY
 @LANG
 @_guarded
-def report(run: Path, *, policy: str | None, lang: str) -> int:
-    """Render the reports of RUN again, for example in another language."""
-    from governance.conclude import judge_again
+def report(run: Path, *, lang: str) -> int:
+    """Render the reports of RUN's last judgement again, for example in another language."""
+    from governance.conclude import render_again
 
-    click.echo(str(judge_again(run, policy, language=lang).out / "report.html"))
+    click.echo(str(render_again(run, language=lang).out / "report.html"))
     return 0
 
 

@@ -276,6 +276,7 @@ class Audit(_Frozen):
     language: Language = "en"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     level: Share = 0.95
+    waivers: str | None = None  # a file of waivers, beside this one
 
 
 class AuditConfig(Audit):

@@ -30,7 +30,7 @@ from governance.config import (
 from governance.dataset import Labels, Roles
 from governance.errors import ConfigError, DataError
 from governance.files import digest_of
-from governance.policy import Policy, load_policy
+from governance.policy import Terms
 from governance.privacy.policy import ScrubPolicy
 from governance.privacy.policy import load_policy as load_scrub_policy
 from governance.registry import check, load, nearest
@@ -60,7 +60,7 @@ class Plan:
         bases: model name -> folder or file of its pretrained weights.
         evaluators: config name -> evaluator, settings checked.
         scrub: the scrub policy.
-        policy: what judges the record.
+        terms: what judges the record.
         prompts: model name -> its prompt, which fits the classes.
         digests: what the run's identity is made of.
     """
@@ -73,7 +73,7 @@ class Plan:
     bases: Mapping[str, Path]
     evaluators: Mapping[str, Evaluator]
     scrub: ScrubPolicy
-    policy: Policy
+    terms: Terms
     prompts: Mapping[str, Prompt]
     digests: Mapping[str, Any]
 
@@ -96,7 +96,7 @@ def prepare(source: str) -> Plan:
         for i, entry in enumerate(config.evaluators)
     }
     scrub = within(f"{path}: scrub.policy", lambda: load_scrub_policy(config.scrub.policy, base=path.parent))
-    policy = within(f"{path}: policy", lambda: load_policy(config.policy, base=path.parent))
+    terms = within(f"{path}: policy", lambda: Terms.load(config.policy, config.waivers, base=path.parent))
     bases = {name: base for name, model in config.models.items() if (base := _base(path, name, model)) is not None}
     for name, model in config.models.items():
         if isinstance(model, OpenAIModel):
@@ -119,7 +119,7 @@ def prepare(source: str) -> Plan:
         _check_fit(path, config, name, dataset, labels)
     bound = {name: within(f"{path}: models.{name}.prompt", partial(p.bind, labels)) for name, p in prompts.items()}
     digests = {
-        "config": config.model_dump(mode="json", exclude={"policy"}),
+        "config": config.model_dump(mode="json", exclude={"policy", "waivers"}),
         "data": digest_source(file),
         "bases": {name: _digest_base(base) for name, base in sorted(bases.items())},
         "scrub": scrub.fingerprint(),
@@ -129,7 +129,7 @@ def prepare(source: str) -> Plan:
         "probes": digest_source(Path(str(importlib.resources.files("configs") / "probes"))),
         "versions": dict(versions(*LIBRARIES)),
     }
-    return Plan(config, path, roles, dataset, labels, bases, evaluators, scrub, policy, prompts, digests)
+    return Plan(config, path, roles, dataset, labels, bases, evaluators, scrub, terms, prompts, digests)
 
 
 def within(where: str, act: Any) -> Any:

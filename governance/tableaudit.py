@@ -25,7 +25,7 @@ from governance.groups.clusters import Counted, table_of
 from governance.groups.counts import MISSING, codes_of
 from governance.groups.scan import column_names, row_count, scan
 from governance.measure import Outcome, reading_order
-from governance.policy import load_policy
+from governance.policy import Terms
 from governance.prepare import LIBRARIES, evaluator_of, within
 from governance.progress import Progress
 from governance.record import DataEntry, Lineage, ModelEntry, RunRecord, save_record
@@ -72,11 +72,11 @@ def run_table_audit(
     """
     table = config.table
     evaluator = evaluator_of(f"{path}: settings", table.kind, config.settings, kind="table kind", known=KINDS)
-    policy = within(f"{path}: policy", lambda: load_policy(config.policy_name, base=path.parent))
+    terms = within(f"{path}: policy", lambda: Terms.load(config.policy_name, config.waivers, base=path.parent))
     file = within(f"{path}: table.path", lambda: locate(table.path, path.parent))
     _check_roles(path, table.columns, evaluator)
     digests = {
-        "config": config.model_dump(mode="json", exclude={"policy"}),
+        "config": config.model_dump(mode="json", exclude={"policy", "waivers"}),
         "data": digest_source(file),
         "code": code_digest("governance", "evaluators"),
         "versions": dict(versions(*LIBRARIES)),
@@ -90,7 +90,7 @@ def run_table_audit(
                 with progress.stage(f"measure {table.kind}"):
                     measured = _measure(config, path, file, evaluator)
                 record = _record(config, measured, digests, directory, progress)
-    return conclude(record, policy, directory, language=language)
+    return conclude(record, terms, directory, language=language)
 
 
 def _check_roles(path: Path, columns: Mapping[str, str], evaluator: Any) -> None:

@@ -9,21 +9,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from governance.measure import Outcome
     from governance.policy import Policy, Verdict
     from governance.record import RunRecord
 
 __all__ = ["render"]
 
 
-def render(record: RunRecord, verdict: Verdict, policy: Policy, *, language: str = "en") -> Mapping[str, bytes]:
+def render(
+    record: RunRecord, verdict: Verdict, policy: Policy, *, changes: Sequence[Outcome] = (), language: str = "en"
+) -> Mapping[str, bytes]:
     """Everything that people and CI systems read of one judgement.
 
     Args:
         record: what was measured.
         verdict: `judge(record, policy)`.
         policy: what was demanded.
+        changes: what changed since an earlier run, where the verdict speaks of it.
         language: "en" or "zh".
 
     Returns:
@@ -40,7 +44,7 @@ def render(record: RunRecord, verdict: Verdict, policy: Policy, *, language: str
     from reports.text import Texts
     from reports.view import View
 
-    view = View(record, verdict, policy, Texts(language))
+    view = View(record, verdict, policy, Texts(language), changes)
     judged = json.dumps(verdict.model_dump(mode="json"), indent=1, ensure_ascii=True, allow_nan=False)
     return {
         "report.html": html.render(view),

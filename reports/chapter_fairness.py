@@ -190,10 +190,9 @@ def _group_panel(view: View, metric: str, column: str, slices: Sequence[Slice], 
         return None
     found = view.texts.metric(metric)
     bounds = [
-        bound * scale_of(metric, unit)
+        view.policy.bound(control) * scale_of(metric, unit)
         for control in view.controls_on(metric)
         if isinstance(control.slice, dict) and set(control.slice) == {column}
-        if (bound := control.at_least if control.at_least is not None else control.at_most) is not None
     ]
     title = view.texts("chart.by", title=found.title, column=clean(column, 60))
     svg = forest(points, name=name, title=title, axis=axis_of(view.texts, metric, unit), bounds=bounds)

@@ -80,11 +80,9 @@ def _label(view: View, name: str) -> str:
 def bounds_on(view: View, metric: str, *, reference: str | None, scale: float) -> Sequence[float]:
     """What the policy demands of a metric for everyone, on the axis."""
     found = [
-        control.at_least if control.at_least is not None else control.at_most
-        for control in view.controls_on(metric, reference=reference)
-        if control.slice is None
+        view.policy.bound(control) for control in view.controls_on(metric, reference=reference) if control.slice is None
     ]
-    return [bound * scale for bound in dict.fromkeys(found) if bound is not None]
+    return [bound * scale for bound in dict.fromkeys(found)]
 
 
 def across_models(

@@ -88,9 +88,8 @@ def tolerated(view: View, metric: str, where: Slice, controls: Sequence[Control]
     found = (one for model in view.charted for one in view.all(metric, model.name) if one.slice == where)
     outcome = next((one for one in found if isinstance(one, Measurement)), None)
     for control in controls:
-        bound = control.at_most if control.at_most is not None else control.at_least
-        if isinstance(outcome, Measurement) and control.matches(outcome, incumbent=None) and bound is not None:
-            return bound * scale_of(metric, outcome.unit)
+        if isinstance(outcome, Measurement) and control.matches(outcome, incumbent=None):
+            return view.policy.bound(control) * scale_of(metric, outcome.unit)
     return None
 
 

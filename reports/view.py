@@ -97,7 +97,9 @@ class View:
         RecordError: the verdict is of another record or policy.
     """
 
-    def __init__(self, record: RunRecord, verdict: Verdict, policy: Policy, texts: Texts) -> None:
+    def __init__(
+        self, record: RunRecord, verdict: Verdict, policy: Policy, texts: Texts, changes: Sequence[Outcome] = ()
+    ) -> None:
         if verdict.record != record.digest():
             raise RecordError("the verdict was reached on another record; judge this one first")
         if (verdict.policy, verdict.policy_version) != (policy.name, policy.version):
@@ -106,7 +108,7 @@ class View:
             )
         self.record, self.verdict, self.policy, self.texts = record, verdict, policy, texts
         self._index: dict[tuple[str, str | None], list[Outcome]] = defaultdict(list)
-        for outcome in record.outcomes:
+        for outcome in (*record.outcomes, *changes):
             self._index[outcome.metric, outcome.model].append(outcome)
         self.models = self._models()
         self._by_name = {model.name: model for model in self.models}
@@ -209,9 +211,9 @@ class View:
         rank = {model.name: place for place, model in enumerate(self.charted)}
         evidence.sort(key=lambda item: (rank[item.finding.model], ORDER[item.finding.status]))
         reference = self.record.incumbent if control.reference == "incumbent" else control.reference
-        limit = control.at_least if control.at_least is not None else control.at_most
+        limit = self.policy.bound(control)
         key = "bound.at_least" if control.at_least is not None else "bound.at_most"
-        number = self.texts.bound(limit or 0.0, self.unit_of(control.metric), control.metric)
+        number = self.texts.bound(limit, self.unit_of(control.metric), control.metric)
         return ControlView(
             control=control,
             metric=self.texts.metric(control.metric, reference=reference),

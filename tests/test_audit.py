@@ -19,7 +19,7 @@ from governance import judge, run_audit
 from governance.conclude import conclude
 from governance.configfile import shipped
 from governance.measure import Measurement, NotMeasured
-from governance.policy import Status, load_policy
+from governance.policy import Status, Terms, load_policy
 from governance.prepare import prepare
 from governance.record import RunRecord, load_record
 from tests.fakeserver import Play, closed_port, fake_server
@@ -113,7 +113,7 @@ def test_a_gate_judges_again_without_running(folder: Path) -> None:
         "- {id: impossible, says: {en: s}, metric: quality.accuracy, at_least: 1.0}\n"
     )
     shutil.move(folder / "reviews.csv", folder / "gone.csv")
-    again = conclude(load_record(result.directory), load_policy(strict), result.directory, language="zh")
+    again = conclude(load_record(result.directory), Terms(policy=load_policy(strict)), result.directory, language="zh")
     assert again.verdict.status is not Status.PASS
     assert again.out != result.out
     assert (result.directory / "latest").resolve() == again.out.resolve()
@@ -193,7 +193,7 @@ def test_placeholders_are_one_word_in_both_languages(tmp_path: Path) -> None:
 def test_a_run_copied_without_links_can_be_judged(folder: Path) -> None:
     result = run_audit(write_config(folder / "c.yaml"), out=folder / "runs")
     shutil.copytree(result.directory, folder / "copy", symlinks=False)
-    again = conclude(load_record(folder / "copy"), load_policy("launch"), folder / "copy", language="zh")
+    again = conclude(load_record(folder / "copy"), Terms(policy=load_policy("launch")), folder / "copy", language="zh")
     assert again.verdict.status == result.verdict.status
     assert not list((folder / "copy").glob(".latest*"))
 

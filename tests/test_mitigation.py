@@ -26,7 +26,7 @@ from governance.conclude import conclude
 from governance.dataset import Labels, ModelText, SyntheticText
 from governance.errors import BackendError, ConfigError, DataError
 from governance.measure import EVERYONE
-from governance.policy import load_policy
+from governance.policy import Terms, load_policy
 from governance.prepare import prepare
 from governance.record import ModelEntry, RunRecord, load_record
 from governance.training.decisions import Cut, Mixture, Rule, Thresholds, coins
@@ -513,7 +513,7 @@ def test_each_method_is_a_model_of_its_own_audited_like_any_other(
     shutil.rmtree(result.directory)
     assert figures(run_audit(config, out=folder / "runs").record) == figures(record)
     assert sorted(path.name for path in (folder / "runs/small/.stages").iterdir()) == stages
-    chinese = conclude(record, load_policy("launch"), result.directory, language="zh")
+    chinese = conclude(record, Terms(policy=load_policy("launch")), result.directory, language="zh")
     assert "让 baseline 更公平的代价：城市" in (chinese.out / "report.html").read_text("utf-8")
 
 
