@@ -9,6 +9,7 @@ import importlib.util
 import math
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,19 +87,23 @@ def product_copy(folder: Path) -> dict[str, Any]:
     base = Path(found.origin).parent / "SmolLM2-135M-Instruct.Q4_1.gguf"
     rows, held_out = table(RECORDS, 0), table(HELD_OUT, 1)
     recipe = CausalLM(method="lora", rank=8, alpha=16, max_source=64, max_target=64)
-    open_run = Settings(learning_rate=2e-3, epochs=1, batch=32, physical=16)
-    private_run = Settings(learning_rate=2e-3, schedule="constant", warm_up=0, physical=16, average=0.25)
+    open_run = Settings(learning_rate=2e-3, epochs=1, batch=32, physical=16, bf16=True)
+    private_run = Settings(learning_rate=2e-3, schedule="constant", warm_up=0, physical=16, average=0.25, bf16=True)
     made = plan(n=RECORDS, epsilon=8, delta=1e-4, sample_rate=0.25, steps=12, batch=250, clipping=0.5)
-    runs = {"no privacy": (open_run, None), "epsilon 8": (private_run, made)}
+    runs = {
+        "as it came": (table(1, 0), replace(open_run, learning_rate=1e-12), None),  # one step of no length
+        "no privacy": (rows, open_run, None),
+        "epsilon 8": (rows, private_run, made),
+    }
     print(f"\nSmolLM2-135M, LoRA, {RECORDS} made-up products, {HELD_OUT} held out\n")
     print("| run | perplexity | seconds |\n|---|---|---|")
     result: dict[str, Any] = {}
-    for name, (settings, planned) in runs.items():
+    for name, (trained_on, settings, planned) in runs.items():
         place = folder / name.replace(" ", "-")
         place.mkdir()
         began = time.perf_counter()
         charges = Free() if planned else None
-        recipe.fit(rows, place, Setting(base=base, settings=settings, plan=planned, charges=charges))
+        recipe.fit(trained_on, place, Setting(base=base, settings=settings, plan=planned, charges=charges))
         result[name] = perplexity(recipe, place, held_out)
         print(f"| {name} | {result[name]:.2f} | {time.perf_counter() - began:.0f} |", flush=True)
     return result

@@ -152,24 +152,24 @@ def main() -> None:
     """Print a table, then one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", choices=["6000", "all"], default="6000", help="training rows")
-    parser.add_argument("--only", help="arms whose name holds this")
-    parser.add_argument("--no-products", action="store_true")
+    parser.add_argument("--only", help="arms whose name holds this, or 'products'")
+    parser.add_argument("--seeds", type=int, default=SEEDS)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as kept:
         plan_of, rows = scrubbed("quickstart" if given.rows == "6000" else "clothing-full", Path(kept))
         task = Task(rows.train, rows.test, plan_of.labels, plan_of.bases["open"], Path(kept))
         found: dict[str, Any] = {}
-        print(f"{len(task.train)} training rows, {len(task.test)} held out, {SEEDS} seeds, delta {DELTA:g}\n")
+        print(f"{len(task.train)} training rows, {len(task.test)} held out, {given.seeds} seeds, delta {DELTA:g}\n")
         print("| recipe | AUC [95 %] (least-most) | balanced accuracy | seconds a run |\n|---|---|---|---|")
         for name, arm in ARMS.items():
             if given.only and given.only not in name:
                 continue
             began = time.perf_counter()
-            found[name] = figures(task, [arm(task, seed) for seed in range(SEEDS)])
-            spent = (time.perf_counter() - began) / SEEDS
+            found[name] = figures(task, [arm(task, seed) for seed in range(given.seeds)])
+            spent = (time.perf_counter() - began) / given.seeds
             row = [name, told(found[name]["auc"]), told(found[name]["balanced_accuracy"]), f"{spent:.0f}"]
             print(f"| {' | '.join(row)} |", flush=True)
-        if not given.no_products and not given.only:
+        if given.only in {None, "products"}:
             found["products"] = product_copy(Path(kept))
     found["versions"] = dict(versions("torch", "opacus", "transformers", "peft"))
     print(json.dumps(found))

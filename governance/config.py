@@ -143,7 +143,8 @@ class ClassifierModel(_Model):
     batch: PositiveInt = 32
     learning_rate: PositiveFloat
     class_weights: dict[str, PositiveFloat] = Field(default_factory=dict)  # public constants
-    word_buckets: Annotated[int, Field(ge=0, le=2**22)] = 0  # hashed words beside the states; with no trained layers
+    word_buckets: Annotated[int, Field(ge=0, le=2**22)] = 0  # hashed words beside the states
+    rank: Annotated[int, Field(ge=0, le=256)] = 0  # of LoRA on the trained layers; 0: they are trained in full
     optimizer: Literal["adamw", "sgd"] | None = None  # None: adamw, or sgd with momentum where private
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     schedule: Literal["constant", "linear", "cosine"] | None = None  # None: linear, or constant where private
@@ -151,9 +152,9 @@ class ClassifierModel(_Model):
     private: Private | None = None
 
     @model_validator(mode="after")
-    def _words_with_head_alone(self) -> ClassifierModel:
-        if self.word_buckets and self.trained_layers:
-            raise ValueError("word_buckets: expected none beside trained layers; they join a head on pooled states")
+    def _layers_to_adapt(self) -> ClassifierModel:
+        if self.rank and not self.trained_layers:
+            raise ValueError("rank: expected trained_layers beside it, the layers that get LoRA")
         return self
 
 

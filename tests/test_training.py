@@ -133,9 +133,9 @@ def test_a_model_that_cannot_be_cut_is_refused(tmp_path: Path, base: Path) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("layers", "buckets"), [(1, 0), (0, 0), (0, 512)])
+@pytest.mark.parametrize(("layers", "buckets", "rank"), [(1, 0, 0), (0, 0, 0), (0, 512, 0), (1, 512, 4)])
 def test_training_learns_and_the_same_seed_gives_the_same_weights(
-    tmp_path: Path, base: Path, layers: int, buckets: int
+    tmp_path: Path, base: Path, layers: int, buckets: int, rank: int
 ) -> None:
     from governance.backends.hf import ClassifierBackend
     from governance.files import digest_file
@@ -143,7 +143,8 @@ def test_training_learns_and_the_same_seed_gives_the_same_weights(
     from governance.training.model import WEIGHTS
 
     data, seen = rows(), features(tmp_path, base)
-    changes = {"trained_layers": layers, "word_buckets": buckets, "epochs": 6 if layers else 20, "learning_rate": 3e-3}
+    changes = {"trained_layers": layers, "word_buckets": buckets, "rank": rank, "learning_rate": 3e-3}
+    changes["epochs"] = 6 if layers else 20
     for name in ("a", "b"):
         train(recipe(**changes), data, LABELS, seen, tmp_path / name)
     assert digest_file(tmp_path / "a" / WEIGHTS) == digest_file(tmp_path / "b" / WEIGHTS)
@@ -155,6 +156,22 @@ def test_training_learns_and_the_same_seed_gives_the_same_weights(
     right = np.mean([answer.label == label for answer, label in zip(answers, data.labels, strict=True)])
     assert right > 0.9
     assert all(answer.scores and abs(sum(answer.scores) - 1) < 1e-9 and answer.seconds > 0 for answer in answers)
+
+
+def test_lora_trains_its_second_half_and_the_head_alone(base: Path) -> None:
+    import torch
+
+    from governance.training.model import Shape, build
+
+    model: Any = build(Shape(2, 32, 1, 1, 64, rank=4), base)
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert {name for name in trained if "lora_B" not in name} == {"head.words.weight", "head.states.weight"}
+    assert sum("lora_B" in name for name in trained) == 6  # query, key, value, and three dense layers
+    plain: Any = build(Shape(2, 32, 1, 1), base)
+    states, mask = torch.randn(3, 5, 32), torch.ones(3, 5, dtype=torch.bool)
+    given = {"inputs_embeds": states, "attention_mask": mask.long()}
+    before = plain.eval().encoder(**given).last_hidden_state
+    torch.testing.assert_close(model.eval().encoder(**given).last_hidden_state, before)  # it starts from the base
 
 
 @pytest.mark.slow
@@ -276,15 +293,18 @@ def trained(tmp_path: Path, base: Path, name: str = "p", **changes: object):  # 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("layers", "buckets"), [(0, 0), (1, 0), (0, 512)])
-def test_private_training_learns_and_claims_what_it_did(tmp_path: Path, base: Path, layers: int, buckets: int) -> None:
+@pytest.mark.parametrize(("layers", "buckets", "rank"), [(0, 0, 0), (1, 0, 0), (0, 512, 0), (1, 512, 4)])
+def test_private_training_learns_and_claims_what_it_did(
+    tmp_path: Path, base: Path, layers: int, buckets: int, rank: int
+) -> None:
     from governance.backends.hf import ClassifierBackend
     from governance.training.classifier import read_curve
 
     wide = plan(120, epsilon=50.0)
     data, seen, claim = trained(
-        tmp_path, base, trained_layers=layers, word_buckets=buckets, plan=wide, learning_rate=2.0 if buckets else 0.5
-    )
+        tmp_path, base, trained_layers=layers, word_buckets=buckets, rank=rank, plan=wide,
+        learning_rate=2.0 if buckets else 0.5,
+    )  # fmt: skip
     assert claim is not None
     assert (claim.steps, claim.sampling, claim.normaliser, claim.units) == (60, "poisson", 36.0, 120)
     assert 45 < claim.epsilon <= 50.0

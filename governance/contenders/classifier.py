@@ -60,14 +60,14 @@ class Classifier(Trainable):
                 mode="json",
                 include={
                     "cached_layers", "trained_layers", "max_tokens", "epochs", "batch", "learning_rate",
-                    "class_weights", "private", "word_buckets", "optimizer", "momentum", "schedule", "average",
+                    "class_weights", "private", "word_buckets", "rank", "optimizer", "momentum", "schedule", "average",
                 },
             ),
             "seed": None if private else self.ring.seed,
             "language": self.ring.language if self.config.word_buckets else None,
             "users": self._users if private and private.unit == "user" else None,
             "code": code_digest("governance.training", "governance.backends.hf", *(PAID_BY if private else ())),
-            "versions": dict(versions("torch", "transformers", "tokenizers", "opacus", "dp-accounting")),
+            "versions": dict(versions("torch", "transformers", "tokenizers", "opacus", "dp-accounting", "peft")),
         }  # fmt: skip
 
     @property
@@ -147,6 +147,7 @@ class Classifier(Trainable):
         recipe = classifier.Recipe(
             trained_layers=config.trained_layers,
             word_buckets=config.word_buckets,
+            rank=config.rank,
             class_weights=config.class_weights,
             settings=self._settings(),
             plan=plan,
@@ -232,8 +233,12 @@ class Classifier(Trainable):
 
         return {
             "trained_parts": parts(
-                self.config.cached_layers, self.config.trained_layers, self._lower.layers, self.config.word_buckets
-            ),
+                self.config.cached_layers,
+                self.config.trained_layers,
+                self._lower.layers,
+                self.config.word_buckets,
+                self.config.rank,
+            ),  # fmt: skip
             "digest": digest_file(directory / WEIGHTS),
             "curve": read_curve(directory),
         }

@@ -41,7 +41,8 @@ class Recipe:
 
     Attributes:
         trained_layers: encoder layers above the cut that are trained; 0: the head alone, on pooled states.
-        word_buckets: hashed words beside the pooled states; 0: none. With no trained layers.
+        word_buckets: hashed words beside the pooled states; 0: none.
+        rank: of LoRA on the trained layers; 0: they are trained in full.
         class_weights: class -> weight; public constants, absent means 1.
         settings: of the loop.
         plan: set for private training.
@@ -52,6 +53,7 @@ class Recipe:
     class_weights: Mapping[str, float]
     settings: loop.Settings
     word_buckets: int = 0
+    rank: int = 0
     plan: Plan | None = None
     publish_loss: bool = False
 
@@ -71,13 +73,13 @@ class Features:
     def inputs(self, texts: Sequence[ModelText], shape: Shape) -> Callable[[torch.Tensor], tuple[torch.Tensor, ...]]:
         """A function from positions in `texts` to what the model takes."""
         hidden = self.lower.outputs(texts)
+        words: tuple[torch.Tensor, ...] = ()
+        if shape.buckets:
+            words = _hashed(shape.buckets, self.language, self.lower.cut.base)(texts)
         if shape.trained_layers:
-            return lambda rows: hidden.batch(rows.numpy())
+            return lambda rows: (*hidden.batch(rows.numpy()), *(part[rows] for part in words))
         pooled = hidden.pooled()
-        if not shape.buckets:
-            return lambda rows: (pooled[rows],)
-        ids, values = _hashed(shape.buckets, self.language, self.lower.cut.base)(texts)
-        return lambda rows: (pooled[rows], ids[rows], values[rows])
+        return lambda rows: (pooled[rows], *(part[rows] for part in words))
 
 
 @cache
@@ -117,14 +119,17 @@ class Rows:
         self.model.load_state_dict(load_file(directory / WEIGHTS))
 
 
-def parts(cached: int, trained: int, layers: int, buckets: int = 0) -> str:
+def parts(cached: int, trained: int, layers: int, buckets: int = 0, rank: int = 0) -> str:
     """Which parts are trained, in words.
 
     >>> parts(4, 0, 6)
     'the head (of 6 layers; layers 1-4 frozen, their outputs computed once; layers 5-6 left out)'
+    >>> parts(4, 2, 6, rank=8)
+    'LoRA of rank 8 on layers 5-6 and the head (of 6 layers; layers 1-4 frozen, their outputs computed once)'
     """
-    head = f"the head, on pooled states and {buckets:,} buckets of hashed words" if buckets else "the head"
-    what = f"layers {cached + 1}-{cached + trained} and the head" if trained else head
+    what = f"the head, on pooled states and {buckets:,} buckets of hashed words" if buckets else "the head"
+    if trained:
+        what = f"{f'LoRA of rank {rank} on ' if rank else ''}layers {cached + 1}-{cached + trained} and {what}"
     left_out = f"; layers {cached + trained + 1}-{layers} left out" if cached + trained < layers else ""
     return f"{what} (of {layers} layers; layers 1-{cached} frozen, their outputs computed once{left_out})"
 
@@ -169,7 +174,7 @@ def train(
     targets = torch.from_numpy(labels.codes(rows.labels))
     counted = weights[targets] if row_weights is None else weights[targets] * torch.from_numpy(row_weights).float()
     cached = lower.cut.cached_layers
-    shape = Shape(len(labels.classes), lower.width, cached, recipe.trained_layers, recipe.word_buckets)
+    shape = Shape(len(labels.classes), lower.width, cached, recipe.trained_layers, recipe.word_buckets, recipe.rank)
     torch.manual_seed(recipe.settings.seed)
     model = build(shape, lower.cut.base)
     told = {"max_tokens": lower.cut.max_tokens, "language": features.language, "classes": list(labels.classes)}
@@ -179,7 +184,7 @@ def train(
     ran = loop.run(task, recipe.settings, directory, plan=recipe.plan, charges=charges, owners=owners, tick=tick)
     if recipe.plan is not None:
         extra = (selftest.NOT_COVERED, *((LOSS_IS_PRIVATE,) if recipe.publish_loss else ()))
-        trained = parts(cached, recipe.trained_layers, lower.layers, recipe.word_buckets)
+        trained = parts(cached, recipe.trained_layers, lower.layers, recipe.word_buckets, recipe.rank)
         made = claim(recipe.plan, ran.steps, trained=trained, extra=extra)
         write_atomic(directory / CLAIM, json.dumps(asdict(made), indent=1).encode())
     write_atomic(directory / CURVE, json.dumps(_curve(recipe, ran)).encode())

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from governance.errors import BackendError
+from governance.errors import BackendError, MissingExtra
 from governance.files import write_atomic
 from governance.training.encoder import Cut, layers_of, load_base
 from governance.training.words import SparseLinear
@@ -20,6 +20,7 @@ from governance.training.words import SparseLinear
 WEIGHTS = "model.safetensors"
 SETTINGS = "model.json"
 POOLED = 0.7  # length of the pooled states beside hashed words, whose length is 1
+LORA_SCALE = 1.0  # alpha / rank
 CONSTANT = 0.2  # a feature that never changes: the head's bias, inside the bounded gradient
 
 
@@ -33,6 +34,7 @@ class Shape:
         first_layer: index of the lowest trained layer (= the number of cached ones).
         trained_layers: how many layers above the cut are trained; 0: the head alone.
         buckets: of hashed words beside the pooled states; 0: none.
+        rank: of LoRA, which then is all that is trained of those layers; 0: they are trained in full.
     """
 
     classes: int
@@ -40,6 +42,7 @@ class Shape:
     first_layer: int
     trained_layers: int
     buckets: int = 0
+    rank: int = 0
 
 
 class _Passthrough(nn.Module):
@@ -52,8 +55,8 @@ class _Passthrough(nn.Module):
         return next(value for value in given if isinstance(value, torch.Tensor) and value.is_floating_point())
 
 
-class _Head(nn.Linear):
-    """The linear head, zero at the start."""
+class _Zero(nn.Linear):
+    """A linear layer that is zero at the start."""
 
     def __init__(self, width: int, classes: int, *, bias: bool) -> None:
         super().__init__(width, classes, bias=bias)
@@ -62,8 +65,28 @@ class _Head(nn.Linear):
             nn.init.zeros_(self.bias)
 
 
+class Head(nn.Module):
+    """Logits from pooled states (b, width) and, if the shape has buckets, hashed words: their ids and values, (b, K).
+
+    Beside words every row's features have the same length, so that one clipping bound fits all of them.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.words = SparseLinear(shape.buckets, shape.classes) if shape.buckets else None
+        self.states = _Zero(shape.width + bool(shape.buckets), shape.classes, bias=not shape.buckets)
+
+    def forward(self, pooled: torch.Tensor, *words: torch.Tensor) -> torch.Tensor:
+        """To logits, (b, classes)."""
+        if self.words is None:
+            return self.states(pooled)  # type: ignore[no-any-return]
+        constant = pooled.new_full((len(pooled), 1), CONSTANT)
+        dense = torch.cat([functional.normalize(pooled, dim=1) * POOLED, constant], dim=1)
+        return self.states(dense) + self.words(*words)  # type: ignore[no-any-return]
+
+
 class LayersAndHead(nn.Module):
-    """Trained layers, a mean over tokens, a head: logits from cached states and their masks."""
+    """Trained layers, a mean over tokens, a head: logits from cached states, their masks, and hashed words if any."""
 
     def __init__(self, shape: Shape, base: Path) -> None:
         super().__init__()
@@ -75,51 +98,53 @@ class LayersAndHead(nn.Module):
             raise BackendError(f"{base.name}: fewer than {shape.first_layer + shape.trained_layers} layers")
         model.embeddings = _Passthrough()
         model.pooler = None
-        self.encoder = model
-        self.dropout = nn.Dropout(0.1)
-        self.head = _Head(shape.width, shape.classes, bias=True)
+        self.encoder = adapted(model, shape.rank) if shape.rank else model
+        self.dropout = nn.Dropout(0.0 if shape.buckets else 0.1)
+        self.head = Head(shape)
 
-    def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def forward(self, states: torch.Tensor, mask: torch.Tensor, *words: torch.Tensor) -> torch.Tensor:
         """(b, t, width) states and (b, t) mask to logits (b, classes)."""
         out = self.encoder(inputs_embeds=states, attention_mask=mask.long()).last_hidden_state
         weight = mask.unsqueeze(-1).to(out.dtype)
         pooled = (out * weight).sum(1) / weight.sum(1).clamp(min=1)
-        return self.head(self.dropout(pooled))  # type: ignore[no-any-return]
+        return self.head(self.dropout(pooled), *words)  # type: ignore[no-any-return]
 
 
 class HeadAlone(nn.Module):
-    """A head on pooled states: logits from (b, width)."""
+    """A head on pooled states that nothing trains."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
-        self.head = _Head(shape.width, shape.classes, bias=True)
+        self.head = Head(shape)
 
-    def forward(self, pooled: torch.Tensor) -> torch.Tensor:
-        """(b, width) to logits (b, classes)."""
-        return self.head(pooled)  # type: ignore[no-any-return]
+    def forward(self, pooled: torch.Tensor, *words: torch.Tensor) -> torch.Tensor:
+        """(b, width) and hashed words, if any, to logits (b, classes)."""
+        return self.head(pooled, *words)  # type: ignore[no-any-return]
 
 
-class HeadWithWords(nn.Module):
-    """A head on pooled states and hashed words.
+Classifier = LayersAndHead | HeadAlone
 
-    Every row's features have the same length, so that one clipping bound fits all of them.
+
+def adapted(model: Any, rank: int) -> Any:
+    """The model with LoRA on every linear layer, of which only the part that starts at zero is trained.
+
+    The other part is random, from the run's public seed, and stays so (FFA-LoRA: Sun et al. 2024, arXiv:2403.12313):
+    noise on both would be multiplied.
+
+    Raises:
+        MissingExtra: peft is not installed.
     """
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.shape = shape
-        self.words = SparseLinear(shape.buckets, shape.classes)
-        self.head = _Head(shape.width + 1, shape.classes, bias=False)
-
-    def forward(self, pooled: torch.Tensor, ids: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        """(b, width) pooled states and (b, K) hashed words to logits (b, classes)."""
-        constant = pooled.new_full((len(pooled), 1), CONSTANT)
-        dense = torch.cat([functional.normalize(pooled, dim=1) * POOLED, constant], dim=1)
-        return self.head(dense) + self.words(ids, values)  # type: ignore[no-any-return]
-
-
-Classifier = LayersAndHead | HeadAlone | HeadWithWords
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ModuleNotFoundError:
+        raise MissingExtra("rank: LoRA needs peft: pip install 'steelyard[lora]'") from None
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    config = LoraConfig(r=rank, lora_alpha=LORA_SCALE * rank, target_modules=linear, lora_dropout=0.0)
+    changed: Any = inject_adapter_in_model(config, model)
+    for name, parameter in changed.named_parameters():
+        parameter.requires_grad_("lora_B" in name)
+    return changed
 
 
 def build(shape: Shape, base: Path) -> Classifier:
@@ -129,9 +154,7 @@ def build(shape: Shape, base: Path) -> Classifier:
         shape: what to build.
         base: where the trained layers' starting weights and architecture come from.
     """
-    if shape.trained_layers:
-        return LayersAndHead(shape, base)
-    return HeadWithWords(shape) if shape.buckets else HeadAlone(shape)
+    return LayersAndHead(shape, base) if shape.trained_layers else HeadAlone(shape)
 
 
 def save(model: Classifier, directory: Path, settings: Mapping[str, object]) -> None:
