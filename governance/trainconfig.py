@@ -78,6 +78,21 @@ class TuningConfig(Frozen):
     group: Name
     mean_runs: Annotated[float, Field(ge=1)] | None = None
     distribution: Literal["poisson", "geometric", "logarithmic"] = "poisson"
+    tries: dict[str, tuple[str | bool | int | float, ...]] | None = None  # setting of training -> values to choose from
+
+    @model_validator(mode="after")
+    def _drawn(self) -> TuningConfig:
+        if self.tries is None:
+            return self
+        if self.mean_runs is None or self.distribution == "poisson":
+            raise ValueError(
+                "tries: expected mean_runs and distribution geometric or logarithmic beside it, from which the number "
+                "of runs is drawn (Poisson's may be none)"
+            )
+        for name, values in self.tries.items():
+            if not values:
+                raise ValueError(f"tries.{name}: expected values to choose from")
+        return self
 
 
 class TrainConfig(Frozen):
@@ -105,6 +120,8 @@ class TrainConfig(Frozen):
                     raise ValueError(f"{name}: expected none without private; an open run keeps to no privacy budget")
         elif self.private.unit == "user" and self.data.unit is None:
             raise ValueError("data.unit: expected the column of the user's id, with private.unit user")
+        if self.tuning is not None and self.tuning.tries is not None and self.public is None:
+            raise ValueError("public: expected rows to choose the best run by, with tuning.tries")
         if self.training.patience is not None and self.public is None:
             raise ValueError("public: expected rows to stop by, with training.patience")
         return self

@@ -21,6 +21,8 @@ from governance.cleaning import uncovered
 from governance.contenders import public_name
 from governance.describe import code_version, hardware
 from governance.files import digest_file, write_atomic
+from governance.formats import read_whole
+from governance.tables import rows_digest
 from governance.traindata import Rows, Source
 from governance.trainplan import book_of
 from governance.trainprepare import FILES, Prepared
@@ -91,7 +93,8 @@ def _claim(outcome: Outcome) -> PrivacyClaim | None:
     tuning = None
     if config.tuning is not None:
         drawn = f", {config.tuning.mean_runs:g} runs on average" if config.tuning.mean_runs else ""
-        tuning = f"one run of the search '{config.tuning.group}'{drawn}; the budget book has all of them"
+        one = "one run" if config.tuning.tries is None else "the best by the loss on public rows"
+        tuning = f"{one} of the search '{config.tuning.group}'{drawn}; the budget book has all of them"
     claim: PrivacyClaim = TypeAdapter(PrivacyClaim).validate_python(made)
     return dataclasses.replace(
         paid.noted(claim),
@@ -107,6 +110,7 @@ def _record(outcome: Outcome, claim: PrivacyClaim | None, working: Path, run: st
     if outcome.public is not None and prepared.public is not None and config.public is not None:
         public = _rows(prepared, outcome.public, prepared.public, config.public.path, prepared.digests["public"])
     private = {} if config.private is None else config.private.model_dump()
+    code, dirty = code_version(installed)
     settings = json.loads(json.dumps(dataclasses.asdict(prepared.recipe), default=str))  # type: ignore[call-overload]
     return TrainingRecord(
         name=config.train,
@@ -134,7 +138,9 @@ def _record(outcome: Outcome, claim: PrivacyClaim | None, working: Path, run: st
         seed=config.seed,
         scrub_policy=prepared.digests["scrub"],
         identity=prepared.identity,
-        code=code_version(installed)[0],
+        code=code,
+        dirty=dirty,
+        code_digest=prepared.digests["code"],
         versions={"python": platform.python_version(), **installed},
         hardware=hardware(),
         seconds=dict(outcome.seconds),
@@ -157,6 +163,7 @@ def _rows(prepared: Prepared, rows: Rows, source: Source, path: str, digest: str
         name=(data.name if own and data.name else None) or Path(path).name,
         source=public_name(path),
         digest=digest,
+        rows_digest=rows_digest(read_whole(source.path).to_batches(), rows.read),
         licence=data.licence if own else None,
         rows_read=rows.read,
         rows_sampled=rows.sampled,

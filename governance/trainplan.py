@@ -114,7 +114,12 @@ def outlook(
     spent = dataclasses.replace(plan.spent(plan.steps), cap=1)
     run = RunState("planned", "", "", "", rows, spent, plan.delta, plan.drawn, _cap(prepared), _tuning(prepared))
     unit, delta = (budget.unit, budget.delta) if budget else (plan.unit, plan.delta)
-    return Outlook(rows, users, plan, what_if(run, beside, budget, delta=delta, unit=unit), budget, book)
+    cost = what_if(run, beside, budget, delta=delta, unit=unit)
+    tuning = prepared.config.tuning
+    if budget is not None and tuning is not None and tuning.tries is not None and (cost.selected or 0) > budget.epsilon:
+        # Fewer runs, composed, might fit; but how many there will be is drawn in secret, and may be more.
+        cost = dataclasses.replace(cost, fits=False)
+    return Outlook(rows, users, plan, cost, budget, book)
 
 
 def planned(prepared: Prepared, rows: int, users: int | None, store: Store) -> Plan:

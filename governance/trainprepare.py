@@ -72,14 +72,21 @@ class Prepared:
         return f"{type(self.recipe).__module__}:{type(self.recipe).__qualname__}"
 
 
-def prepare(source: str) -> Prepared:
+def prepare(source: str, changes: Mapping[str, Any] | None = None) -> Prepared:
     """Read a training config and check all that can be checked at once.
+
+    Args:
+        source: path of the config, or the name of one that ships.
+        changes: settings of `training` in place of the config's.
 
     Raises:
         ConfigError: the message names file, key, what was expected and the nearest valid name.
         DataError: likewise for the data.
     """
     config, path = load_train_config(source)
+    if changes:
+        training = configfile.validate(TrainingConfig, {**config.training.model_dump(), **changes}, path)
+        config = config.model_copy(update={"training": training})
     within(f"{path}: training.recipe", lambda: check("recipe", config.training.recipe, RECIPES))
     kind = load("recipe", config.training.recipe, RECIPES)
     recipe, files = recipe_of(kind, config.training, path)

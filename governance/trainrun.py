@@ -25,11 +25,13 @@ from governance.progress import Progress
 from governance.rundir import alone
 from governance.store import Store
 from governance.tables import sampled
+from governance.trail import Act, Trail, digest_at, note_spending, spending
 from governance.traindata import Rows, Source, cleansed, sealed
 from governance.trainfinish import MODEL, Outcome, finish
 from governance.trainplan import Outlook, account, check_budget_delta, outlook
 from governance.trainprepare import Prepared, prepare
 from governance.trainrecord import RECORD, TrainingRecord, load_training
+from governance.trainsearch import forget, run_search
 
 if TYPE_CHECKING:
     from governance.budget.account import Account
@@ -99,7 +101,16 @@ def run_training(
         with alone(folder, progress):
             fresh = not (directory / RECORD).exists()
             if fresh:
-                _Training(prepared, folder, progress).run(directory, language)
+
+                def train(one: Prepared, place: Path) -> None:
+                    with Trail(out).act("training", run=f"{folder.name}/{directory.name}") as act:
+                        _Training(one, folder, progress).run(place, language, act)
+
+                if prepared.config.tuning is not None and prepared.config.tuning.tries is not None:
+                    run_search(source, prepared, directory, progress, train)
+                else:
+                    train(prepared, directory)
+    forget(directory)
     if not fresh:
         progress.say(f"nothing changed: the model in {directory} stands")
     return Trained(load_training(directory), directory, fresh)
@@ -125,7 +136,7 @@ class _Training:
     def __post_init__(self) -> None:
         self.root, self.store = Store(self.folder), Store(self.folder / STORE)
 
-    def run(self, directory: Path, language: str) -> None:
+    def run(self, directory: Path, language: str, act: Act) -> None:
         prepared, config = self.prepared, self.prepared.config
         rows = self._sealed(prepared.source, "rows")
         public = None if prepared.public is None else self._sealed(prepared.public, "public rows")
@@ -146,6 +157,9 @@ class _Training:
                 prepared=prepared, rows=rows, public=public, fitted=fitted, paid=paid, seconds=self.progress.seconds
             )
             finish(outcome, working, directory.name, language)
+            claim = load_training(working).claim
+            claims = {} if claim is None else {config.train: claim}
+            act.end(record=digest_at(working / RECORD), epsilon=spending(claims))
         kept.unlink()  # not before: what is paid for can't be trained again
 
     def outlook(self) -> Outlook:
@@ -191,6 +205,9 @@ class _Training:
             index = sampled(rows.read, source.rows, source.seed)
             paid = within(str(self.prepared.path), lambda: account(self.prepared, plan, index, working))
         if not finished:
+            if plan is not None:
+                name = self.prepared.config.train
+                note_spending(self.folder / working.name.removesuffix(".part"), name, name, plan)
             kept.unlink(missing_ok=True)  # of another attempt, whose weights are gone
             setting = self._setting(rows, public, plan, paid)
             steps = plan.steps if plan else setting.settings.epochs * -(-len(rows.table) // setting.settings.batch)

@@ -10,6 +10,7 @@ from pathlib import Path
 from governance.budget.accounting import Spent
 from governance.budget.fingerprint import Fingerprint
 from governance.budget.ledger import Ledger, Run
+from governance.budget.reading import unit_of
 from governance.budget.runs import Budget, Tuning, Unit
 from governance.claims import PrivacyClaim
 from governance.errors import ConfigError
@@ -53,7 +54,12 @@ class Account:
         Left out where a run's cost can't be told in that unit.
         """
         try:
-            spent = self._ledger.together(self._run.state.data, delta=claim.delta, unit=claim.unit)  # type: ignore[arg-type]
+            spent = self._ledger.together(
+                self._run.state.data,
+                delta=claim.delta,
+                unit=claim.unit,  # type: ignore[arg-type]
+                as_searches=self._run.state.tuning is not None,
+            )
         except ConfigError:
             return claim
         # The book has one accountant, the claim the larger of two: all runs never cost less than this one.
@@ -61,14 +67,24 @@ class Account:
 
     @property
     def cumulative(self) -> float:
-        """Epsilon of all runs on these rows, this one included."""
-        return self._run.cumulative
+        """Epsilon of all runs on these rows, this one included; a search as the number of runs that it may have."""
+        state = self._run.state
+        if state.tuning is None:
+            return self._run.cumulative
+        budget = self._ledger.state.budget
+        unit = budget.unit if budget else unit_of([state])
+        delta = budget.delta if budget else state.delta
+        return self._ledger.together(state.data, delta=delta, unit=unit, as_searches=True)
 
     @property
     def together(self) -> int:
-        """How many runs that is."""
-        data = self._run.state.data
-        return sum(self._ledger.overlapping(run.data, data) for run in self._ledger.state.runs.values() if run.charged)
+        """How many runs that is; a search whose number of runs was drawn in secret counts as one."""
+        data, found = self._run.state.data, set()
+        for run in self._ledger.state.runs.values():
+            if run.charged and self._ledger.overlapping(run.data, data):
+                secret = run.tuning is not None and run.tuning.mean_runs is not None
+                found.add(("search", run.tuning.group) if run.tuning is not None and secret else ("run", run.id))
+        return len(found)
 
 
 def open_account(

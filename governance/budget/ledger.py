@@ -16,7 +16,7 @@ from governance.budget.admission import WhatIf, admit, what_if
 from governance.budget.book import Book
 from governance.budget.fingerprint import Fingerprint, Row, fingerprint
 from governance.budget.prints import Prints
-from governance.budget.reading import State, exposure, joint_epsilon, unit_of
+from governance.budget.reading import State, exposure, joint_epsilon, searched_epsilon, unit_of
 from governance.budget.runs import (
     Budget,
     RunState,
@@ -163,13 +163,22 @@ class Ledger:
         at, unit = (budget.delta, budget.unit) if budget else (delta, unit_of([*self._state.runs.values(), planned]))
         return what_if(planned, self._beside(data, unit), budget, delta=at, unit=unit)
 
-    def together(self, data: Fingerprint | str, *, delta: float, unit: Unit) -> float:
+    def together(self, data: Fingerprint | str, *, delta: float, unit: Unit, as_searches: bool = False) -> float:
         """Epsilon of all runs on these rows, at this delta and in this unit.
+
+        Args:
+            data: the rows.
+            delta: in (0, 1).
+            unit: record or user.
+            as_searches: count a search as its declared distribution of runs even where those that ran so far, composed,
+                cost less: others are to come, and how many was drawn in secret.
 
         Raises:
             ConfigError: a run's cost can't be told in this unit.
         """
-        return joint_epsilon(self._beside(data, unit), delta, unit)
+        runs = self._beside(data, unit)
+        searched = searched_epsilon(runs, delta, unit) if as_searches else None
+        return joint_epsilon(runs, delta, unit) if searched is None else searched
 
     def epsilon(self, *, data: Fingerprint | str | None = None, delta: float | None = None) -> float:
         """What was spent, in the budget's unit: by all runs on rows that some run shares with the most others.

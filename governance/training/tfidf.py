@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from governance.dataset import Labels, ScrubbedDataset
-from governance.errors import DataError
+from governance.errors import BackendError, DataError
 from governance.files import canonical, write_atomic
 
 if TYPE_CHECKING:
@@ -74,6 +74,20 @@ def train(
     features.vocabulary_ = {word: int(index) for word, index in features.vocabulary_.items()}
     write_atomic(directory / DIGEST, _digest(pipeline).encode())
     write_atomic(directory / WEIGHTS, skops.io.dumps(pipeline, compression=zipfile.ZIP_DEFLATED))
+
+
+def weights_digest(file: Path) -> str:
+    """The digest of saved weights, from the numbers in them.
+
+    Raises:
+        BackendError: not a pipeline that is safe to load.
+    """
+    import skops.io
+
+    try:
+        return _digest(skops.io.load(file, trusted=[]))
+    except Exception as error:  # noqa: BLE001 - a hostile file can fail in any way; it must stop here
+        raise BackendError(f"{file.name}: not a pipeline that Steelyard saved ({type(error).__name__})") from None
 
 
 def _digest(pipeline: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from governance.training.dp.plan import Plan
 from governance.training.group import ALONE, Group
 from governance.training.task import Task
 
+PUBLIC_LOSS = "public_loss"  # among a run's facts: of the finished model, on public rows
 Role = Literal["text", "label", "number", "id"]
 
 
@@ -131,7 +133,11 @@ def fit_by_steps(
     if setting.plan is not None and setting.group.rank == 0:
         uncovered = (selftest.NOT_COVERED, *uncovered)
         made = claim(setting.plan, ran.steps, trained=trained, extra=uncovered, ranks=setting.group.size)
-    return Fitted(ran, made, trained, dict(facts or {}))
+    found = dict(facts or {})
+    loss = math.nan if public is None else mean_loss(public, setting.settings.physical)
+    if math.isfinite(loss):
+        found[PUBLIC_LOSS] = loss
+    return Fitted(ran, made, trained, found)
 
 
 def check_alone(setting: Setting, what: str) -> None:

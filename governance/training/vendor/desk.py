@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import SecretStr, ValidationError
 from typing_extensions import override
 
+from governance import atrest
 from governance.backends.faults import PROBLEM, Blame, fault_of
 from governance.backends.line import Line
 from governance.errors import BackendError
@@ -132,7 +133,7 @@ class Desk:
 
     async def upload(self, name: str, path: Path) -> StoredFile:
         """Send a file, tried once."""
-        data = path.read_bytes()
+        data = atrest.read(path)
         sent = self._once.files.create(file=(name, data, "application/jsonl"), purpose=_PURPOSE)
         return await self._ask(sent, StoredFile, room=self._room + len(data) / _SLOWEST)
 

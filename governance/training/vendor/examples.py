@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from governance import atrest
 from governance.backends.api import Gate
 from governance.backends.prompts import BoundPrompt
 from governance.dataset import ScrubbedText
 from governance.errors import ConfigError, DataError, ScrubError
-from governance.files import canonical, write_atomic
+from governance.files import canonical, digest_bytes
 from governance.record import SentRows
 
 UNVOUCHED = "the scrubber can't vouch for it"
@@ -116,7 +117,7 @@ def write_examples(
             f"{path.name}: the vendor needs at least {needed} examples, found {len(lines)}" + (f"; {stay}" * bool(stay))
         )
     data = b"".join(lines)
-    write_atomic(path, data)
+    atrest.keep(path, data)
     return SentRows(
         rows=len(lines),
         characters=characters,
@@ -124,7 +125,7 @@ def write_examples(
         tokens=tokens,
         scrubbed=dict(sorted(scrubbed.items())),
         left_out=dict(sorted(left_out.items())),
-        digest="sha256:" + hashlib.sha256(data).hexdigest(),
+        digest=digest_bytes(data),
     )
 
 

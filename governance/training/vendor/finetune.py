@@ -8,10 +8,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from governance import atrest
 from governance.backends.api import Gate
 from governance.backends.prompts import BoundPrompt
 from governance.dataset import ScrubbedText
-from governance.files import digest_file, write_atomic
+from governance.files import digest_bytes, write_atomic
 from governance.record import SentRows, VendorTraining
 from governance.training.vendor.desk import Vendor
 from governance.training.vendor.examples import LIMITS, Limits, held_back, write_examples
@@ -111,7 +112,8 @@ def _kept(directory: Path) -> _Written | None:
         written = _Written.model_validate_json((directory / _WRITTEN).read_bytes())
         files = {"training": written.training, "validation": written.validation}
         whole = all(
-            one is None or digest_file(directory / f"{name}.jsonl") == one.digest for name, one in files.items()
+            one is None or digest_bytes(atrest.read(directory / f"{name}.jsonl")) == one.digest
+            for name, one in files.items()
         )
     except (FileNotFoundError, ValidationError):
         return None
