@@ -19,8 +19,10 @@ from torch.nn import functional as F  # noqa: N812 - as everyone names it
 
 from governance.errors import BudgetExceeded, ConfigError
 from governance.training import checkpoint, loop
+from governance.training.dp import steps
 from governance.training.dp.plan import Plan
-from tests.dptasks import Account, Rows, linear_task, weights
+from governance.training.methods import Method, choose
+from tests.dptasks import Account, Rows, linear_task, padded, transformer, weights
 
 PLAN = Plan(n=60, units=60, sample_rate=0.5, steps=12, batch=30, clipping=1.0, sigma=0.5, epsilon=1.0, delta=1e-4)
 
@@ -125,6 +127,30 @@ def test_bfloat16_keeps_weights_in_single_precision(tmp_path: Path) -> None:
     assert found.dtype == torch.float32
     plain, _ = ran(tmp_path / "plain")
     assert 0 < float((found - plain).abs().max()) < 0.2
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_private_norms_and_sums_are_not_rounded_to_bfloat16(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: Method
+) -> None:
+    """In bfloat16 a clipped gradient can be longer than its bound, and noise is lost beside it."""
+    lengths: list[torch.Tensor] = []
+    weights_of = steps.clipping_weights
+
+    def watched(bounded: Any, plan: Plan) -> torch.Tensor:
+        given = weights_of(bounded, plan)
+        each = [sum(piece.each() for piece in found).flatten(1) for found in bounded._pieces.values()]
+        lengths.append((torch.cat(each, 1).double() * given[:, None]).norm(dim=1))
+        assert all(total.dtype == torch.float32 for _, total in bounded.weighted_sums(given))
+        return given
+
+    monkeypatch.setattr(steps, "clipping_weights", watched)
+    model, losses = transformer("bert")
+    model = choose(model, method)
+    plan = Plan(n=24, units=24, sample_rate=0.5, steps=4, batch=12.0, clipping=1e-3, sigma=1.0, epsilon=9.0, delta=1e-3)
+    loop.run(Rows(model, losses, *padded(24)), made(bf16=True), tmp_path / "run", plan=plan, charges=Account())
+    assert len(torch.cat(lengths)) > 10
+    assert float(torch.cat(lengths).max()) <= 1e-3
 
 
 # -- schedules ---------------------------------------------------------------------------------

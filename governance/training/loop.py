@@ -180,6 +180,7 @@ def _steps(
     group: Group,
 ) -> _Steps:
     """What a step does: the one place where private and open runs differ."""
+    task = _InBfloat16(task) if settings.bf16 else task
     if plan is None:
         return _OpenSteps(task, settings, optimizer, group)
     torch.manual_seed(secrets.randbits(63))  # dropout
@@ -201,8 +202,7 @@ def _block(
     losses = []
     for step in numbers:
         set_rate(optimizer, settings, step, total)
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
-            losses.append(steps.take(step))
+        losses.append(steps.take(step))
         if step >= total * (1 - settings.average):
             state.average(task.model)
     found = [loss for loss in losses if math.isfinite(loss)]
@@ -235,6 +235,21 @@ def _taken(state: checkpoint.State, charges: Charges | None) -> int:
 
 class _Steps(Protocol):
     def take(self, step: int) -> float: ...
+
+
+class _InBfloat16:
+    """A task whose losses are computed in bfloat16 where torch thinks it safe.
+
+    Nothing else of a step is: norms and sums of gradients must not be rounded, or no bound on them would hold.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.model, self.rows = task.model, task.rows
+        self.save, self.restore, self._losses = task.save, task.restore, task.losses
+
+    def losses(self, rows: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return self._losses(rows).float()
 
 
 class _OpenSteps:
