@@ -59,7 +59,7 @@ if __name__ == "__main__":
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     runtime = closure(project["dependencies"] + [text for extra in RUNTIME_EXTRAS for text in extras[extra]])
-    dev = closure(extras["dev"] + extras["ray"])  # the tests run Ray too
+    dev = closure(extras["dev"] + extras["ray"] + extras["sigstore"] + extras["inspect"])  # the tests run these too
     write(ROOT / "requirements.lock", runtime, "What an audit needs, API and local-server extras included.")
     write(
         ROOT / "requirements-dev.lock",

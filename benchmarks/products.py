@@ -89,7 +89,7 @@ def product_copy(folder: Path) -> dict[str, Any]:
     recipe = CausalLM(method="lora", rank=8, alpha=16, max_source=64, max_target=64)
     open_run = Settings(learning_rate=2e-3, epochs=1, batch=32, physical=16, bf16=True)
     private_run = Settings(learning_rate=2e-3, schedule="constant", warm_up=0, physical=16, average=0.25, bf16=True)
-    made = plan(n=RECORDS, epsilon=8, delta=1e-4, sample_rate=0.25, steps=12, batch=250, clipping=0.5)
+    made = plan(n=RECORDS, epsilon=8, delta=1e-4, sample_rate=0.1, steps=15, batch=100, clipping=0.5)
     runs = {
         "as it came": (table(1, 0), replace(open_run, learning_rate=1e-12), None),  # one step of no length
         "no privacy": (rows, open_run, None),

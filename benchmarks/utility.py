@@ -92,7 +92,9 @@ def classifier(recipe: Recipe, *, epsilon: float | None = None, private: Mapping
     def run(task: Task, seed: int) -> np.ndarray:
         n, made = len(task.train), recipe
         if epsilon is not None:
-            made = replace(made, plan=plan(n=n, epsilon=epsilon, delta=DELTA, **{"batch": n, **(private or {})}))
+            given = private or {}
+            batch = n * given.get("sample_rate", 1.0)
+            made = replace(made, plan=plan(n=n, epsilon=epsilon, delta=DELTA, **{"batch": batch, **given}))
         made = replace(made, settings=replace(made.settings, seed=seed, batch=min(made.settings.batch, n)))
         seen = task.features(64)
         with tempfile.TemporaryDirectory() as folder:
@@ -104,6 +106,8 @@ def classifier(recipe: Recipe, *, epsilon: float | None = None, private: Mapping
 
 WORDS = Recipe(trained_layers=0, word_buckets=65536, class_weights={"0": 1.0, "1": 0.25}, settings=HEAD)
 EVERY_ROW = {"sample_rate": 1.0, "steps": 200, "clipping": 0.7071}
+LORA = replace(WORDS, trained_layers=1, rank=8, settings=replace(HEAD, learning_rate=2, new_rate=10, physical=256))
+SOME_ROWS = {"sample_rate": 0.1, "steps": 80, "clipping": 0.7071}
 ARMS: Mapping[str, Arm] = {
     "TF-IDF + logistic regression": tfidf,
     "head on words + 4th layer, no privacy": classifier(replace(WORDS, settings=replace(HEAD, batch=10**9))),
@@ -111,6 +115,7 @@ ARMS: Mapping[str, Arm] = {
     "head on words + 4th layer, epsilon 3": classifier(
         replace(WORDS, settings=replace(HEAD, learning_rate=10)), epsilon=3, private=EVERY_ROW
     ),
+    "LoRA on the 5th layer + head on words, epsilon 8": classifier(LORA, epsilon=8, private=SOME_ROWS),
     "top two layers, no privacy": classifier(
         Recipe(trained_layers=2, class_weights={"0": 2.8, "1": 0.6}, settings=LAYERS)
     ),

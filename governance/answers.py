@@ -1,16 +1,22 @@
-"""Answers on disk: one Parquet file per model, every probe set in it, keyed by row. No text of a record."""
+"""Answers on disk: one Parquet file per model, every probe set in it, keyed by row.
+
+No text of a row is in it, but what a generating model answered to one, scrubbed, is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from evaluators.base import HELD_OUT, Predictions
+from governance import atrest
 from governance.backends.base import Answer
 from governance.dataset import Labels, ScrubbedDataset
+from governance.files import private_folder, write_atomic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,19 +24,21 @@ if TYPE_CHECKING:
 
 def save_answers(
     path: Path, sets: Mapping[str, tuple[NDArray[np.int64], Sequence[Answer]]], labels: Labels, test: ScrubbedDataset
-) -> None:
-    """Write answers.
+) -> Path:
+    """Write answers; encrypted where a model said something in words and there is a key.
 
     Args:
         path: the Parquet file.
         sets: set name -> (positions in the set, answers).
         labels: the task's classes; one score column each.
         test: held-out rows, whose source row numbers key their answers.
+
+    Returns:
+        Where it is: `path`, or with `.enc` behind it.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    columns: dict[str, list[Any]] = {"set": [], "index": [], "row": [], "label": []}
+    columns: dict[str, list[Any]] = {"set": [], "index": [], "row": [], "label": [], "cluster": []}
     answers: list[Answer] = []
     for name, (index, answered) in sets.items():
         columns["set"] += [name] * len(answered)
@@ -38,8 +46,9 @@ def save_answers(
         held_out = name == HELD_OUT
         columns["row"] += test.rows[index].tolist() if held_out else [None] * len(answered)
         columns["label"] += [test.labels[i] for i in index] if held_out else [None] * len(answered)
+        columns["cluster"] += test.clusters[index].tolist() if held_out else [None] * len(answered)
         answers += answered
-    types = {"set": pa.string(), "index": pa.int64(), "row": pa.int64(), "label": pa.string()}
+    types = {"set": pa.string(), "index": pa.int64(), "row": pa.int64(), "label": pa.string(), "cluster": pa.int64()}
     arrays = {name: pa.array(values, types[name]) for name, values in columns.items()}
     arrays["predicted"] = pa.array([a.label for a in answers], pa.string())
     arrays["failure"] = pa.array([a.failure for a in answers], pa.string())
@@ -51,15 +60,42 @@ def save_answers(
     for code, name in enumerate(labels.classes):
         scores = [None if a.scores is None else a.scores[code] for a in answers]
         arrays[f"score:{name}"] = pa.array(scores, pa.float64())
-    pq.write_table(pa.table(arrays), path)
+    return _keep(pa.table(arrays), path)
+
+
+def copy_answers(source: Path, target: Path) -> Path:
+    """Copy what `save_answers` wrote; returns where it is, as that does.
+
+    Raises:
+        RecordError: it is encrypted, and the key is missing or another's.
+    """
+    import pyarrow.parquet as pq
+
+    return _keep(pq.read_table(atrest.plain(source)), target)
+
+
+def _keep(table: Any, path: Path) -> Path:
+    import pyarrow.parquet as pq
+
+    private_folder(path.parent)
+    buffer = BytesIO()
+    pq.write_table(table, buffer)
+    if table["output"].null_count < len(table):
+        return atrest.keep(path, buffer.getvalue())
+    write_atomic(path, buffer.getvalue())
+    return path
 
 
 def load_answers(path: Path, labels: Labels) -> dict[str, Predictions]:
-    """Read what `save_answers` wrote, as evaluators see it: set name -> predictions."""
+    """Read what `save_answers` wrote, as evaluators see it: set name -> predictions.
+
+    Raises:
+        RecordError: it is encrypted, and the key is missing or another's.
+    """
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    table = pq.read_table(path)
+    table = pq.read_table(atrest.plain(path))
     found = {}
     for name in pc.unique(table["set"]).to_pylist():
         part = table.filter(pc.equal(table["set"], name)).sort_by("index")

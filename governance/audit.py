@@ -30,17 +30,21 @@ from governance.config import ClassifierModel, OpenAIModel
 from governance.contenders import Contender, Ring, contenders, facts_of
 from governance.dataset import ModelText, ScrubbedDataset
 from governance.describe import data_entry, lineage
+from governance.evidence.signing import signing_key
 from governance.files import digest_file, digest_of, write_atomic
+from governance.imports import figures
+from governance.inputs import INPUTS, save_inputs, summarise
 from governance.measure import Outcome
 from governance.offline import stay_home
 from governance.prepare import Plan, prepare
 from governance.progress import Progress
-from governance.record import ModelEntry, RunRecord, save_record
-from governance.rundir import alone, existing, run_directory
+from governance.record import PREDICTIONS, ModelEntry, RunRecord
+from governance.rundir import alone, existing, recorded, run_directory
 from governance.sources import PACKAGE, locate
 from governance.store import Store, code_digest, versions
 from governance.tableaudit import run_table_audit
 from governance.tableconfig import load_table_config
+from governance.trail import note_spending
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,6 +82,7 @@ def run_audit(
     """
     stay_home()
     progress = progress or Progress(quiet=True)
+    signing_key()  # one that can't be used is told now, not when the record is written
     if (of_table := load_table_config(str(source))) is not None:
         return run_table_audit(*of_table, out=out, language=language, again=again, progress=progress)
     plan = prepare(str(source))
@@ -86,9 +91,9 @@ def run_audit(
     if record is None:
         with alone(out / plan.config.audit, progress):
             # Asked again: another audit may have finished this very run while we waited for it.
-            record = (
-                existing(directory, progress)
-                or _Audit(plan, directory, Store(out / plan.config.audit / STORE), progress).run()
+            store = Store(out / plan.config.audit / STORE)
+            record = existing(directory, progress) or recorded(
+                directory, lambda: _Audit(plan, directory, store, progress).run()
             )
     return conclude(record, plan.terms, directory, language=language)
 
@@ -248,7 +253,7 @@ class _Audit:
         data = locate(config.data.path, self.plan.path.parent)
         packaged = config.data.path.startswith(PACKAGE)  # such a folder is the installer's, not the user's
         book = state_book(data) if packaged else place_for(data, fallback=state_book(data))
-        return open_account(
+        opened = open_account(
             book,
             working,
             fingerprint=lambda ledger: dataclasses.replace(ledger.fingerprint(marks(data, rows)), rows=len(rows)),
@@ -260,6 +265,8 @@ class _Audit:
             budget=None if budget is None else Budget(budget.epsilon, budget.delta, budget.unit),
             partial=private is not None and private.on_budget == "stop",
         )
+        note_spending(self.directory, config.audit, name, plan)  # before the first step
+        return opened
 
     # -- answer -------------------------------------------------------------------------------
 
@@ -286,6 +293,7 @@ class _Audit:
             "rows": [text.text for text in setting.test.take(held_out).texts],
             "labels": [setting.test.labels[i] for i in held_out],
             "keys": setting.test.rows[held_out].tolist(),
+            "clusters": setting.test.clusters[held_out].tolist(),
             "probes": {probe.name: [text.text for text in probe.texts] for probe in asked},
             "scrub": self.plan.digests["scrub"],
             "code": code_digest("governance.answers", "governance.backends.base"),
@@ -359,7 +367,13 @@ class _Audit:
         for name, evaluator in self.plan.evaluators.items():
             with self.progress.stage(f"measure {name}"):
                 outcomes += evaluator.measure(subjects, setting)
-        return tuple(outcomes)
+        return (*outcomes, *self._imported())
+
+    def _imported(self) -> Sequence[Outcome]:
+        """What other tools measured, models beside the incumbent where both were."""
+        config, incumbent = self.plan.config, self.plan.config.incumbent
+        pairs = [(name, incumbent) for name in config.models if incumbent is not None and name != incumbent]
+        return figures(self.plan.imports, level=config.level, pairs=pairs)
 
     def _record(
         self,
@@ -369,13 +383,13 @@ class _Audit:
         answers: Mapping[str, Path],
     ) -> RunRecord:
         config = self.plan.config
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self.directory.chmod(0o700)
         files = {}
         for name, source in answers.items():
-            copied = copy_answers(source, self.directory / "predictions" / f"{name}.parquet")
+            copied = copy_answers(source, self.directory / PREDICTIONS / f"{name}.parquet")
             files[copied.relative_to(self.directory).as_posix()] = digest_file(copied)
-        record = RunRecord(
+        if len(rows.test):
+            files[INPUTS] = digest_file(save_inputs(summarise(rows.test), self.directory))
+        return RunRecord(
             audit=config.audit,
             run=self.directory.name,
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -391,8 +405,6 @@ class _Audit:
             files=files,
             seconds=self.progress.seconds,
         )
-        save_record(record, self.directory)
-        return record
 
 
 def _one_side(rows: ScrubbedDataset, train: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

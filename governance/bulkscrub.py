@@ -159,7 +159,7 @@ def problem(summary: Summary) -> str:
 
 
 def _vault(policy: ScrubPolicy, path: Path, hours: float) -> Vault:
-    from governance.privacy.keys import Key
+    from governance.keys import Key
     from governance.privacy.scrubber import Scrubber
     from governance.privacy.vault.vault import Vault
 

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -85,6 +85,10 @@ POLICY = click.option("--policy", help="A policy file, or a name that ships. [de
 WAIVERS = click.option(
     "--waivers", type=click.Path(path_type=Path), help="A file of waivers. [default: those it was last judged with]"
 )
+WAIVER_KEY = click.option(
+    "--waiver-key", "keys", type=click.Path(path_type=Path), multiple=True,
+    help="A public key of who may approve waivers; may be given again. [default: STEELYARD_WAIVER_KEYS]",
+)  # fmt: skip
 
 
 @main.command()
@@ -110,14 +114,21 @@ def audit(config: str, *, out: Path, exit_zero: bool, again: bool, quiet: bool, 
 @RUN
 @POLICY
 @WAIVERS
+@WAIVER_KEY
+@click.option(
+    "--baseline", type=click.Path(path_type=Path), help="An earlier run: tell what changed since, and judge it."
+)
+@click.option(
+    "--state", type=click.Path(path_type=Path), help="With --baseline: a file that keeps evidence over nights."
+)
 @LANG
 @JSON
 @_guarded
-def gate(run: Path, *, policy: str | None, waivers: Path | None, lang: str, as_json: bool) -> int:
+def gate(run: Path, *, lang: str, as_json: bool, **options: Any) -> int:
     """Judge the record of RUN again, by any policy, without running anything."""
     from governance.conclude import gate_run
 
-    result = gate_run(run, policy=policy, waivers=waivers, language=lang)
+    result = gate_run(run, language=lang, **options)
     _show(result, language=lang, as_json=as_json)
     return result.verdict.exit_code
 
@@ -134,17 +145,46 @@ def report(run: Path, *, lang: str) -> int:
     return 0
 
 
+@main.command("import")
+@click.argument("sources", metavar="FILE...", nargs=-1, required=True)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of runs.")
+@click.option("--name", default="imported", show_default=True, help="What to call the audit.")
+@click.option("--candidate", metavar="MODEL", help="Whose verdict it is. [default: the only model]")
+@click.option("--incumbent", metavar="MODEL", help="The model that the others are compared with.")
+@click.option("--level", type=float, default=0.95, show_default=True, help="Of the intervals.")
+@click.option("--policy", default="launch", show_default=True, help="A policy file, or a name that ships.")
+@click.option("--waivers", type=click.Path(path_type=Path), help="A file of waivers.")
+@LANG
+@JSON
+@_guarded
+def import_(sources: tuple[str, ...], *, lang: str, as_json: bool, **options: Any) -> int:
+    """Record what other tools measured, and judge it: Inspect's logs, lm-eval's results, promptfoo's output.
+
+    NAME=FILE calls the model of that file NAME. The figures are named imported.<task>.<scorer>.
+    """
+    from governance.importcommand import import_files
+
+    result = import_files(sources, language=lang, **options)
+    if not as_json:
+        from reports import terminal
+
+        click.echo(terminal.imported(result.record, language=lang) + "\n")
+    _show(result, language=lang, as_json=as_json)
+    return result.verdict.exit_code
+
+
 @main.command()
 @click.argument("directory", type=click.Path(path_type=Path), default=Path())
 @click.option("--data", type=click.Path(path_type=Path), help="Your data; found by itself if there is only one file.")
 @click.option("--text", help="Its text column.")
 @click.option("--label", help="Its label column.")
+@click.option("--ci", type=click.Choice(["github", "gitlab"]), default="github", help="The CI system to write for.")
 @_guarded
-def init(directory: Path, *, data: Path | None, text: str | None, label: str | None) -> int:
+def init(directory: Path, **options: Any) -> int:
     """Write a starter config and a CI workflow into DIRECTORY."""
     from governance.starter import write_starter
 
-    for line in write_starter(directory, data=data, text=text, label=label):
+    for line in write_starter(directory, **options):
         click.echo(line)
     return 0
 
@@ -220,6 +260,30 @@ def _columns(options: dict[str, Any]) -> tuple[str, ...]:
 
 
 @main.command()
+@RUN
+@OUT
+@click.option(
+    "--format", "kind", type=click.Choice(["every-eval-ever"]), required=True, help="Whose schema to write it in."
+)
+@click.option("--organization", default="unknown", show_default=True, help="Who ran the evaluation.")
+@click.option(
+    "--relationship",
+    type=click.Choice(["first_party", "third_party", "collaborative", "other"]),
+    default="other",
+    show_default=True,
+    help="Of that organization to the models.",
+)
+@_guarded
+def export(run: Path, out: Path, **options: Any) -> int:
+    """Write the figures of RUN in another tool's schema: one file per model, in the folder OUT."""
+    from governance.exportcommand import export_run
+
+    for line in export_run(run, out, **options):
+        click.echo(line)
+    return 0
+
+
+@main.command()
 @click.argument("config")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("models"), show_default=True, help="For models.")
 @click.option("--plan", "only_plan", is_flag=True, help="Tell what it would cost and stop; exit 1 if it doesn't fit.")
@@ -260,6 +324,129 @@ def budget(path: Path, **options: Any) -> int:
     return budget_command(path, echo=click.echo, **options)
 
 
+TRUST = click.option(
+    "--trust-config", type=click.Path(path_type=Path), help="With --sigstore: which service. [default: the public one]"
+)
+
+
+@main.command()
+@RUN
+@click.option("--key", "keys", multiple=True, help="A public key (PEM file); may be given again.")
+@click.option("--deep", is_flag=True, help="Also make verdicts and reports again, and compare.")
+@click.option("--data", type=click.Path(path_type=Path), help="With --deep: the data that was audited.")
+@click.option("--model", "models", multiple=True, metavar="NAME=PATH", help="With --deep: weights of a model.")
+@click.option("--sigstore", type=click.Path(path_type=Path), help="A folder of bundles, as `attest --sigstore` makes.")
+@click.option("--identity", help="With --sigstore: who must have signed.")
+@click.option("--issuer", help="With --sigstore: URL of the OpenID provider that must have known them.")
+@TRUST
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON on stdout.")
+@_guarded
+def verify(run: Path, **options: Any) -> int:
+    """Tell what, if anything, was changed, added, removed, renamed or swapped in RUN since it was attested.
+
+    Exit codes: 0 verified, 1 something differs or a signature is wrong, 2 no such run or key, 3 the digests agree but
+    nothing vouches for them: it isn't signed, or no key was given.
+    """
+    from governance.evidencecommand import verify_command
+
+    return verify_command(run, echo=click.echo, **options)
+
+
+@main.command()
+@RUN
+@click.option("--key", type=click.Path(path_type=Path), help="The private key. [default: STEELYARD_SIGNING_KEY]")
+@click.option("--sigstore", type=click.Path(path_type=Path), help="Have a sigstore service sign, into this folder.")
+@TRUST
+@_guarded
+def attest(run: Path, **options: Any) -> int:
+    """Sign what nobody has signed in RUN, after checking that it is as it was attested.
+
+    With --sigstore, all of it is signed without a key, in bundles outside RUN; the service is asked over the network,
+    and the public one shows what it signs to everybody.
+    """
+    from governance.evidencecommand import attest_command
+
+    return attest_command(run, echo=click.echo, **options)
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@_guarded
+def keygen(file: Path) -> int:
+    """Make a pair of Ed25519 keys: FILE to sign with, FILE.pub to verify with.
+
+    FILE is encrypted if STEELYARD_SIGNING_PASSWORD is set.
+    """
+    from governance.evidencecommand import keygen_command
+
+    return keygen_command(file, echo=click.echo)
+
+
+@main.command()
+@click.argument("runs", metavar="[RUNS]", type=click.Path(path_type=Path), default=Path("runs"))
+@click.option("--holds", help="A head that was kept: exit 2 if the trail has been set back since.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON on stdout.")
+@_guarded
+def trail(runs: Path, **options: Any) -> int:
+    """Show who did what with a folder of runs (or of models), and check that nothing was changed or taken out.
+
+    Exit code 2 if the chain is broken, or a record or verdict is there that the trail doesn't tell of.
+    """
+    from governance.trailcommand import trail_command
+
+    return trail_command(runs, echo=click.echo, complain=partial(click.echo, err=True), **options)
+
+
+@main.command()
+@click.argument("source", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
+@_guarded
+def decrypt(source: Path, out: Path) -> int:
+    """Write what is in an encrypted FILE of a run (.enc) into OUT, by the key in STEELYARD_RECORD_KEY."""
+    from governance.atrest import read
+    from governance.files import write_atomic
+
+    write_atomic(out, read(source))
+    return 0
+
+
+@main.group()
+def policy() -> None:
+    """Check a policy before a run, and sign waivers."""
+
+
+@policy.command()
+@click.argument("paths", metavar="POLICY...", nargs=-1, required=True)
+@click.option("--config", help="For the run of this audit config: a file, or a name that ships.")
+@click.option("--run", type=click.Path(path_type=Path), help="Against the record of this run.")
+@click.option("--waivers", type=click.Path(path_type=Path), help="A file of waivers for these policies.")
+@WAIVER_KEY
+@click.option("--quiet", is_flag=True, help="Print what is wrong alone.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON on stdout.")
+@_guarded
+def check(paths: tuple[str, ...], **options: Any) -> int:
+    """Explain policies, and tell what can never be measured, never fail or never pass, or is misspelt: exit 2.
+
+    POLICY is a file or a name that ships; of an audit config, its policy and waivers are checked for its run; of a
+    file of waivers, their dates and signatures.
+    """
+    from governance.policycommand import check_command
+
+    return check_command(paths, echo=click.echo, **options)
+
+
+@policy.command()
+@click.argument("waivers", type=click.Path(path_type=Path))
+@click.option("--id", "name", required=True, help="Which waiver.")
+@click.option("--key", type=click.Path(path_type=Path), help="The private key. [default: STEELYARD_SIGNING_KEY]")
+@_guarded
+def sign(waivers: Path, **options: Any) -> int:
+    """Sign one waiver in the file WAIVERS as its approver; nothing else in the file changes."""
+    from governance.policycommand import sign_command
+
+    return sign_command(waivers, echo=click.echo, **options)
+
+
 @main.command()
 @click.option("--table", is_flag=True, help="Of an audit of a table of decisions.")
 @click.option("--training", is_flag=True, help="Of a training config.")
@@ -276,15 +463,18 @@ def schema(*, table: bool, training: bool) -> int:
 
 
 def _show(result: Result, *, language: str, as_json: bool) -> None:
-    """Every model's verdict as a table, where the reports are, and the gate's code."""
+    """Every model's verdict as a table, where the reports are, and the gate's code; and what GitHub asks for."""
+    from governance.github import tell_github
     from governance.record import RECORD
 
     verdict, record = result.verdict, result.record
+    tell_github(result, partial(click.echo, err=True))
     if as_json:
-        click.echo(json.dumps({**verdict.model_dump(mode="json"), "exit_code": verdict.exit_code}, ensure_ascii=False))
+        click.echo(json.dumps(result.told(), ensure_ascii=False))
         return
     from reports import terminal
 
-    click.echo(terminal.render(record, verdict, result.policy, language=language) + "\n")
+    shown = terminal.render(record, verdict, result.policy, changes=result.terms.changes, language=language)
+    click.echo(shown + "\n")
     places = {"report": result.out / "report.html", "cards": result.out / "card", "record": result.directory / RECORD}
     click.echo(terminal.whereabouts(verdict, {name: str(path) for name, path in places.items()}, language=language))

@@ -280,6 +280,15 @@ class Audit(_Frozen):
     waivers: str | None = None  # a file of waivers, beside this one
 
 
+class ImportConfig(_Frozen):
+    """What another tool measured of one of the models: its figures join the record under that model's name."""
+
+    path: str  # Inspect's log, lm-eval's results, or promptfoo's output
+    model: Name  # one of the audit's models
+    of: str | None = None  # the model in the file, where it holds several
+    task: str | None = None  # the only task to take, as the file calls it; None: all
+
+
 class AuditConfig(Audit):
     """One audit: a question, data, the models weighed, what is measured, and the policy that judges."""
 
@@ -289,6 +298,7 @@ class AuditConfig(Audit):
     candidate: str
     incumbent: str | None = None
     evaluators: tuple[EvaluatorConfig, ...] = tuple(EvaluatorConfig(name=name) for name in sorted(EVALUATORS))
+    imports: tuple[ImportConfig, ...] = ()
     policy: str = "launch"
 
     @model_validator(mode="before")
@@ -306,6 +316,9 @@ class AuditConfig(Audit):
             name = getattr(self, key)
             if name is not None and name not in self.models:
                 raise ValueError(f"{key}: no model '{name}'. {nearest(name, self.models)}")
+        for index, one in enumerate(self.imports):
+            if one.model not in self.models:
+                raise ValueError(f"imports.{index}.model: no model '{one.model}'. {nearest(one.model, self.models)}")
         for index, entry in enumerate(self.evaluators):
             if [other.name for other in self.evaluators].index(entry.name) != index:
                 raise ValueError(f"evaluators.{index}.name: '{entry.name}' stands twice")

@@ -34,7 +34,7 @@ _EXPECTED = {  # pydantic's error types, in words that fit "expected …, found 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class _StrictLoader(yaml.SafeLoader):
+class StrictLoader(yaml.SafeLoader):
     """Safe YAML that refuses a key given twice and aliases (a small file could grow without bound)."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
@@ -89,7 +89,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if len(data) > MAX_BYTES:
         raise ConfigError(f"{path}: expected at most {MAX_BYTES} bytes, found {len(data)}")
     try:
-        value = yaml.load(data.decode("utf-8-sig"), Loader=_StrictLoader)  # noqa: S506 - derives from SafeLoader
+        value = yaml.load(data.decode("utf-8-sig"), Loader=StrictLoader)  # noqa: S506 - derives from SafeLoader
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: expected UTF-8, found another encoding at byte {error.start}") from None
     except yaml.MarkedYAMLError as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 import numpy as np
 
@@ -127,7 +127,7 @@ class ScrubbedDataset:
             units=None if self.units is None else self.units[index],
         )
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | BinaryIO) -> None:
         """Write as Parquet."""
         columns: dict[str, object] = {
             "row": self.rows,
@@ -139,7 +139,7 @@ class ScrubbedDataset:
         _write(columns, self.units, path)
 
     @classmethod
-    def load(cls, path: Path) -> ScrubbedDataset:
+    def load(cls, path: Path | BinaryIO) -> ScrubbedDataset:
         """Read what `save` wrote. The caller vouches for the file: it comes from our own stage store."""
         import pyarrow.parquet as pq
 
@@ -194,7 +194,7 @@ class ScrubbedTable:
             units=None if self.units is None else self.units[index],
         )
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | BinaryIO) -> None:
         """Write as Parquet."""
         columns: dict[str, object] = {"row": self.rows}
         columns |= {f"text:{name}": [text.text for text in values] for name, values in self.texts.items()}
@@ -203,7 +203,7 @@ class ScrubbedTable:
         _write(columns, self.units, path)
 
     @classmethod
-    def load(cls, path: Path) -> ScrubbedTable:
+    def load(cls, path: Path | BinaryIO) -> ScrubbedTable:
         """Read what `save` wrote. The caller vouches for the file: it comes from our own stage store."""
         import pyarrow.parquet as pq
 
@@ -225,7 +225,7 @@ class ScrubbedTable:
         )
 
 
-def _write(columns: Mapping[str, object], units: NDArray[np.int64] | None, path: Path) -> None:
+def _write(columns: Mapping[str, object], units: NDArray[np.int64] | None, path: Path | BinaryIO) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

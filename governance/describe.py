@@ -14,9 +14,16 @@ import numpy as np
 from governance.contenders import public_name
 from governance.dataset import ScrubbedDataset
 from governance.files import digest_of
+from governance.formats import read_whole
 from governance.measure import reading_order
 from governance.prepare import Plan
 from governance.record import DataEntry, Lineage
+from governance.sources import locate
+from governance.tables import rows_digest
+
+HERE = Path(__file__).resolve().parent.parent
+PACKAGES = ("governance", "evaluators", "reports", "configs")
+GIT_SECONDS = 30.0
 
 
 def data_entry(
@@ -37,6 +44,7 @@ def data_entry(
         name=data.name or Path(data.path).name,
         source=public_name(data.path),
         digest=plan.digests["data"],
+        rows_digest=rows_digest(read_whole(locate(data.path, plan.path.parent)).to_batches(), dataset.read),
         rows_read=dataset.read,
         rows_empty=dataset.empty,
         cleaning=dataset.found,
@@ -65,6 +73,7 @@ def lineage(plan: Plan) -> Lineage:
     digests = plan.digests
     installed = digests["versions"]
     code, dirty = code_version(installed)
+    commit, changed = config_version(plan.path)
     return Lineage(
         plan=plan.identity,
         config=digest_of(digests["config"]),
@@ -75,6 +84,15 @@ def lineage(plan: Plan) -> Lineage:
         hardware=hardware(),
         seed=plan.config.seed,
         prompts=digests["prompts"],
+        bases=digests["bases"],
+        parts={
+            "code": digests["code"],
+            "probes": digests["probes"],
+            **{f"evaluator {name}": digest for name, digest in digests["evaluators"].items()},
+            **{f"import {name}": digest for name, digest in digests.get("imports", {}).items()},
+        },
+        config_commit=commit,
+        config_dirty=changed,
     )
 
 
@@ -89,17 +107,37 @@ def hardware() -> str:
     return f"{platform.machine()}, {os.cpu_count()} cores"
 
 
+def config_version(config: Path) -> tuple[str | None, bool | None]:
+    """The commit of the repository that a config lies in, and whether the config or a tracked file differs from it.
+
+    (None, None): it is in none, or ships with this package.
+    """
+    if config.resolve().is_relative_to(HERE):
+        return None, None
+    folder = config.resolve().parent
+    commit = _git(folder, "rev-parse", "--short=12", "HEAD")
+    tracked = _git(folder, "status", "--porcelain", "--untracked-files=no", ":/")
+    own = _git(folder, "status", "--porcelain", "--ignored", "--", config.name)
+    return (None, None) if commit is None or tracked is None or own is None else (commit, bool(tracked or own))
+
+
 def _commit() -> tuple[str | None, bool | None]:
-    """The commit that this code was run from and whether files differ from it; (None, None) outside a checkout."""
-    here = Path(__file__).parent.parent
-    if not (here / ".git").exists():
+    """The commit that this code was run from, and whether its packages differ from it, new files included.
+
+    (None, None): outside a checkout.
+    """
+    if not (HERE / ".git").exists():
         return None, None
+    commit = _git(HERE, "rev-parse", "--short=12", "HEAD")
+    changed = _git(HERE, "status", "--porcelain", "--", *PACKAGES)
+    return (None, None) if commit is None or changed is None else (commit, bool(changed))
 
-    def git(*arguments: str) -> str:
-        done = subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True)
-        return done.stdout.strip()
 
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git says; None: there is no git, or no commit. A repository's own programs are not run."""
+    command = ["git", "-C", str(folder), "--no-optional-locks", "-c", "core.fsmonitor=false", *arguments]
     try:
-        return git("rev-parse", "--short=12", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
-    except (OSError, subprocess.CalledProcessError):
-        return None, None
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=GIT_SECONDS)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -7,14 +7,16 @@ the journal never shows less than what was done.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
 
 from governance.errors import RecordError
-from governance.files import canonical
+from governance.files import canonical, naming
 
 GENESIS = "0" * 64
 
@@ -83,18 +85,39 @@ class Journal:
         self.heads.append(hashlib.sha256(line).hexdigest())
 
     def append(self, entry: Mapping[str, object]) -> None:
-        """Add one entry; returns when it is on the disk."""
+        """Add one entry; returns when it is on the disk.
+
+        Raises:
+            OSError: it could not be written, for example to a full disk; the journal is then as it was.
+            RecordError: as `refresh`.
+        """
+        self.refresh()  # also cuts off what a write that failed may have left: no line may follow a torn one
         line = canonical({**entry, "previous": self.head})
         new = not self.path.exists()
-        with self.path.open("ab") as file:
-            file.write(line + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        # Unbuffered: a buffer that could not be written out is tried again when the file closes.
+        with naming(self.path), open(self.path, "ab", buffering=0, opener=_private) as file:
+            try:
+                _write_whole(file, line + b"\n")
+            except BaseException:
+                with contextlib.suppress(OSError):  # the first error counts, and `refresh` tries again
+                    file.truncate(self._size)
+                raise
         if new:
             sync_folder(self.path.parent)
         self.entries.append(dict(entry))
         self.heads.append(hashlib.sha256(line).hexdigest())
         self._size += len(line) + 1
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _write_whole(file: FileIO, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
+    os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

@@ -11,7 +11,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+from pydantic import Field
 
 ANY = "*"
 
@@ -100,6 +102,9 @@ class Measurement:
             number = getattr(self, name)
             if number is not None and not math.isfinite(number):
                 raise ValueError(f"{self.metric}: expected a finite {name}, got {number}")
+        for name, number in self.counts.items():
+            if not math.isfinite(number):
+                raise ValueError(f"{self.metric}: expected finite counts, got {number} for '{name}'")
         if self.low is not None and self.high is not None and self.low > self.high:
             raise ValueError(f"{self.metric}: expected low <= high, got {self.low} > {self.high}")
         if not 0 < self.level < 1:
@@ -110,7 +115,7 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """An exact number: a claimed epsilon, a count, a coefficient of the model itself."""
+    """An exact number: a claimed epsilon, a count, a coefficient of the model itself, or the change of one of them."""
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
@@ -119,6 +124,8 @@ class Fact:
     unit: Unit
     method: str
     model: str | None = None
+    # What it is a change from. Left out where there is nothing: older records keep their digests.
+    reference: Annotated[str | None, Field(exclude_if=lambda reference: reference is None)] = None
     task: str | None = None
     slice: Slice = EVERYONE
     kind: Literal["fact"] = "fact"

@@ -30,19 +30,21 @@ from governance.config import (
 from governance.dataset import Labels, Roles
 from governance.errors import ConfigError, DataError
 from governance.files import digest_of
+from governance.imports import Log, read_import, select
 from governance.policy import Terms
 from governance.privacy.policy import ScrubPolicy
 from governance.privacy.policy import load_policy as load_scrub_policy
 from governance.registry import check, load, nearest
 from governance.sources import Dataset, classes_of, digest_source, locate, read_dataset
 from governance.store import code_digest, versions
+from governance.waiverkeys import waiver_keys
 
 if TYPE_CHECKING:
     from evaluators.base import Evaluator
 
 LIBRARIES = (
     "steelyard", "torch", "transformers", "tokenizers", "opacus", "fairlearn", "presidio-analyzer", "spacy",
-    "scikit-learn", "numpy", "scipy", "pyarrow", "openai", "skops", "faker",
+    "scikit-learn", "numpy", "scipy", "pyarrow", "duckdb", "dp-accounting", "openai", "skops", "faker",
 )  # fmt: skip
 WEIGHT_FILES = (".safetensors", ".gguf", ".json", ".txt", ".model")
 
@@ -63,6 +65,7 @@ class Plan:
         terms: what judges the record.
         prompts: model name -> its prompt, which fits the classes.
         digests: what the run's identity is made of.
+        imports: model name -> what another tool measured of it; a model may stand several times.
     """
 
     config: AuditConfig
@@ -76,6 +79,7 @@ class Plan:
     terms: Terms
     prompts: Mapping[str, Prompt]
     digests: Mapping[str, Any]
+    imports: tuple[tuple[str, Log], ...] = ()
 
     @cached_property
     def identity(self) -> str:
@@ -97,6 +101,7 @@ def prepare(source: str) -> Plan:
     }
     scrub = within(f"{path}: scrub.policy", lambda: load_scrub_policy(config.scrub.policy, base=path.parent))
     terms = within(f"{path}: policy", lambda: Terms.load(config.policy, config.waivers, base=path.parent))
+    terms = within(f"{path}: waivers", lambda: terms.trusting(waiver_keys()))
     bases = {name: base for name, model in config.models.items() if (base := _base(path, name, model)) is not None}
     for name, model in config.models.items():
         if isinstance(model, OpenAIModel):
@@ -106,6 +111,7 @@ def prepare(source: str) -> Plan:
         for name, model in config.models.items()
         if isinstance(model, OpenAIModel)
     }
+    imports, imported = _imports(path, config)
     data = config.data
     file = within(f"{path}: data.path", lambda: locate(data.path, path.parent))
     roles = Roles(text=data.text, label=data.label, groups=_groups(config), cluster=data.cluster, unit=data.unit)
@@ -121,15 +127,29 @@ def prepare(source: str) -> Plan:
     digests = {
         "config": config.model_dump(mode="json", exclude={"policy", "waivers"}),
         "data": digest_source(file),
-        "bases": {name: _digest_base(base) for name, base in sorted(bases.items())},
+        "bases": {name: digest_base(base) for name, base in sorted(bases.items())},
         "scrub": scrub.fingerprint(),
         "prompts": {name: prompt.digest() for name, prompt in sorted(bound.items())},
         "code": code_digest("governance", "evaluators"),
         "evaluators": {name: code_digest(type(built).__module__) for name, built in sorted(evaluators.items())},
         "probes": digest_source(Path(str(importlib.resources.files("configs") / "probes"))),
         "versions": dict(versions(*LIBRARIES)),
+        **({"imports": imported} if imported else {}),
     }
-    return Plan(config, path, roles, dataset, labels, bases, evaluators, scrub, terms, prompts, digests)
+    return Plan(config, path, roles, dataset, labels, bases, evaluators, scrub, terms, prompts, digests, imports)
+
+
+def _imports(path: Path, config: AuditConfig) -> tuple[tuple[tuple[str, Log], ...], dict[str, str]]:
+    """What other tools measured, by model, and the digest of every file that was read for it."""
+    logs, digests = list[tuple[str, Log]](), dict[str, str]()
+    for i, entry in enumerate(config.imports):
+        where = f"{path}: imports.{i}"
+        file = within(f"{where}.path", partial(locate, entry.path, path.parent))
+        read = within(f"{where}.path", partial(read_import, file))
+        found = within(where, partial(select, read.logs, of=entry.of, task=entry.task))
+        logs += [(entry.model, log) for log in found]
+        digests |= {f"{i} {name}": digest for name, digest in read.digests.items()}
+    return tuple(logs), digests
 
 
 def within(where: str, act: Any) -> Any:
@@ -216,7 +236,7 @@ def _check_layers(where: str, base: Path, model: ClassifierModel) -> None:
         raise ConfigError(f"{where}.cached_layers: expected at most {layers} layers in all, found {wanted}")
 
 
-def _digest_base(base: Path) -> str:
+def digest_base(base: Path) -> str:
     """Digest of a model's weights, settings and tokenizer; a README or a cache file doesn't count."""
     if base.is_file():
         return digest_source(base)

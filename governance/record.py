@@ -21,7 +21,7 @@ from governance.measure import Outcome
 
 Read = TypeVar("Read", bound=BaseModel)
 SCHEMA = 1
-RECORD = "record.json"
+RECORD, PREDICTIONS = "record.json", "predictions"
 
 
 class _Frozen(BaseModel):
@@ -124,6 +124,8 @@ class DataEntry(_Frozen):
     rows_test: int
     clusters_test: int
     cluster: str | None = None
+    # Of all rows read, the same in any order and format. Left out where it wasn't taken: older records keep theirs.
+    rows_digest: str | None = Field(default=None, exclude_if=lambda digest: digest is None)
     labels: Mapping[str, int]  # class -> rows used
     positive: str | None = None
     groups: Mapping[str, Mapping[str, int]] = Field(default_factory=dict)  # column -> value -> held-out rows
@@ -141,11 +143,20 @@ class Lineage(_Frozen):
     config: str
     policy: str  # digest of the scrub policy
     code: str  # package version and commit where known
-    dirty: bool | None = None
+    dirty: bool | None = None  # files of this package differ from that commit; None: unknown
     versions: Mapping[str, str]
     hardware: str
     seed: int
     prompts: Mapping[str, str] = Field(default_factory=dict)  # prompt name -> digest
+    # What follows is left out where it isn't known: older records keep their digests.
+    bases: Mapping[str, str] = Field(
+        default_factory=dict, exclude_if=lambda bases: not bases
+    )  # model -> of its weights
+    parts: Mapping[str, str] = Field(
+        default_factory=dict, exclude_if=lambda parts: not parts
+    )  # code, probes, …: digest
+    config_commit: str | None = Field(default=None, exclude_if=lambda commit: commit is None)  # of its own repository
+    config_dirty: bool | None = Field(default=None, exclude_if=lambda dirty: dirty is None)  # files differ from that
 
 
 class RunRecord(_Frozen):
@@ -185,9 +196,14 @@ def save_record(record: RunRecord, directory: Path) -> Path:
     path = directory / RECORD
     if path.exists():
         raise RecordError(f"{path}: a record is written once; audit into another folder or delete this run")
-    text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False)
-    write_atomic(path, text.encode() + b"\n")
+    write_atomic(path, record_bytes(record))
     return path
+
+
+def record_bytes(record: RunRecord) -> bytes:
+    """A record as its file has it."""
+    text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False)
+    return text.encode() + b"\n"
 
 
 def load_record(directory: Path) -> RunRecord:
@@ -198,6 +214,8 @@ def load_record(directory: Path) -> RunRecord:
     """
     path = directory / RECORD
     if not path.is_file():
+        if (directory / PREDICTIONS).is_dir() or any(directory.glob(".*")):
+            raise RecordError(f"{directory}: this run was cut off before its record was written; run the audit again")
         raise RecordError(f"{directory}: no {RECORD} here. Is it a run directory (runs/<audit>/<id>)?")
     record = read_as(RunRecord, path, schema=SCHEMA)
     check_files(record.files, path, since="the record was written")

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import importlib.resources
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from governance.errors import ConfigError
 
 CONFIG = "steelyard.yaml"
-WORKFLOW = Path(".github/workflows/steelyard.yml")
+PIPELINES: Mapping[str, tuple[str, Path]] = {
+    "github": ("workflow.yml", Path(".github/workflows/steelyard.yml")),
+    "gitlab": ("gitlab-ci.yml", Path(".gitlab-ci.yml")),
+}
+"""CI system -> the shipped file for it, and where it reads it."""
 READABLE = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
-def write_starter(directory: Path, *, data: Path | None, text: str | None, label: str | None) -> list[str]:
-    """Write `steelyard.yaml` and a workflow; nothing that is there is overwritten.
+def write_starter(
+    directory: Path, *, data: Path | None, text: str | None, label: str | None, ci: str = "github"
+) -> list[str]:
+    """Write `steelyard.yaml` and a file for a CI system; nothing that is there is overwritten.
 
     Args:
         directory: where; made if it isn't there.
         data: the user's file; absent: the only readable one in `directory`.
         text: its text column; absent: "text".
         label: its label column; absent: "label".
+        ci: "github" or "gitlab".
 
     Returns:
         What was done and what to do next, a line each.
@@ -46,16 +54,23 @@ def write_starter(directory: Path, *, data: Path | None, text: str | None, label
     values |= {slot: json.dumps(value, ensure_ascii=False) for slot, value in quoted.items()}
     config.write_text(_fill("starter.yaml", values), encoding="utf-8")
     lines = [f"wrote {config}"]
-    workflow = directory / WORKFLOW
-    if not workflow.exists():
-        workflow.parent.mkdir(parents=True, exist_ok=True)
-        workflow.write_text(_fill("workflow.yml", {"config": CONFIG}), encoding="utf-8")
-        lines.append(f"wrote {workflow}")
+    lines.append(_pipeline(directory, ci))
     lines += warning
     if source is None:
         lines.append(f"put your data at {directory / shown} with the columns '{text_column}' and '{label_column}'")
     lines.append(f"next: steelyard audit {config}")
     return lines
+
+
+def _pipeline(directory: Path, ci: str) -> str:
+    """Write the CI system's file, or say what it must hold if there is another one."""
+    shipped, place = PIPELINES[ci]
+    path, content = directory / place, _fill(shipped, {"config": CONFIG})
+    if path.exists():
+        return f"note: {path} is there already; to gate in it, add this job:\n{content}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content, encoding="utf-8")
+    return f"wrote {path}"
 
 
 def _scrub_policy() -> tuple[str, list[str]]:

@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from governance.files import digest_of
+from governance.files import digest_of, make_private, private_folder
 
 DIGITS = 16  # of a digest in a folder's name: 64 bits
 
@@ -29,8 +29,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        root.mkdir(parents=True, exist_ok=True)
-        root.chmod(0o700)
+        make_private(private_folder(root))
 
     def path(self, name: str, inputs: Mapping[str, object]) -> Path:
         """Where the finished stage is, or will be."""
@@ -43,11 +42,14 @@ class Store:
         What an earlier, interrupted attempt left is still in it.
         """
         working = finished.with_name(finished.name + ".part")
-        working.mkdir(parents=True, exist_ok=True)
+        make_private(private_folder(working))
         yield working
-        for file in working.rglob("*"):
-            if file.is_file():
-                with file.open("rb") as handle:
+        for path in working.rglob("*"):
+            if path.is_symlink():
+                continue
+            make_private(path)  # libraries write as the umask says
+            if path.is_file():
+                with path.open("rb") as handle:
                     os.fsync(handle.fileno())
         working.replace(finished)
 

@@ -17,23 +17,25 @@ import numpy as np
 
 from governance.conclude import ID_DIGITS, Result, conclude
 from governance.contenders import public_name
-from governance.describe import code_version, hardware
+from governance.describe import code_version, config_version, hardware
 from governance.errors import ConfigError, DataError
 from governance.files import digest_of
-from governance.formats import known_columns, read_columns
+from governance.formats import known_columns, read_columns, read_whole
 from governance.groups.clusters import Counted, table_of
 from governance.groups.counts import MISSING, codes_of
-from governance.groups.scan import column_names, row_count, scan
+from governance.groups.scan import batches, column_names, row_count, scan
 from governance.measure import Outcome, reading_order
 from governance.policy import Terms
 from governance.prepare import LIBRARIES, evaluator_of, within
 from governance.progress import Progress
-from governance.record import DataEntry, Lineage, ModelEntry, RunRecord, save_record
+from governance.record import DataEntry, Lineage, ModelEntry, RunRecord
 from governance.registry import nearest
-from governance.rundir import alone, existing, run_directory
+from governance.rundir import alone, existing, recorded, run_directory
 from governance.sources import digest_source, group_values, locate
 from governance.store import code_digest, versions
 from governance.tableconfig import KINDS, TableAuditConfig, TableConfig
+from governance.tables import rows_digest
+from governance.waiverkeys import waiver_keys
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,6 +54,7 @@ class _Measured:
         clusters: clusters that they come in.
         groups: column -> value -> rows.
         labels: class -> rows, for classification.
+        digest: of the rows in any order; None for too many of them.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -60,6 +63,7 @@ class _Measured:
     clusters: int
     groups: Mapping[str, Mapping[str, int]]
     labels: Mapping[str, int]
+    digest: str | None
 
 
 def run_table_audit(
@@ -73,6 +77,7 @@ def run_table_audit(
     table = config.table
     evaluator = evaluator_of(f"{path}: settings", table.kind, config.settings, kind="table kind", known=KINDS)
     terms = within(f"{path}: policy", lambda: Terms.load(config.policy_name, config.waivers, base=path.parent))
+    terms = within(f"{path}: waivers", lambda: terms.trusting(waiver_keys()))
     file = within(f"{path}: table.path", lambda: locate(table.path, path.parent))
     _check_roles(path, table.columns, evaluator)
     digests = {
@@ -87,9 +92,13 @@ def run_table_audit(
         with alone(out / config.audit, progress):
             record = existing(directory, progress)
             if record is None:
-                with progress.stage(f"measure {table.kind}"):
-                    measured = _measure(config, path, file, evaluator)
-                record = _record(config, measured, digests, directory, progress)
+
+                def measured() -> RunRecord:
+                    with progress.stage(f"measure {table.kind}"):
+                        found = _measure(config, path, file, evaluator)
+                    return _record(config, path, found, digests, directory.name, progress)
+
+                record = recorded(directory, measured)
     return conclude(record, terms, directory, language=language)
 
 
@@ -111,7 +120,8 @@ def _measure(config: TableAuditConfig, path: Path, file: Path, evaluator: Any) -
     groups = {
         name: _sizes([MISSING if value is None else value for value in rows.groups[name]]) for name in rows.groups
     }
-    return _Measured(outcomes, read, len(rows), len(np.unique(rows.clusters)), groups, {})
+    digest = rows_digest(read_whole(file).to_batches(), read)
+    return _Measured(outcomes, read, len(rows), len(np.unique(rows.clusters)), groups, {}, digest)
 
 
 def _columns_of(table: TableConfig) -> dict[str, str]:
@@ -163,7 +173,8 @@ def _counted(config: TableAuditConfig, path: Path, file: Path, evaluator: Any) -
         groups[name] = {cell: int(n.sum()) for (cell,), n in zip(by.cells, by.counts, strict=True)}
     labels = dict(zip(counts.classes, counts.counts.sum(axis=(0, 2)).tolist(), strict=True))
     clusters = counts.rows if counted is counts else len(counted.keys)  # type: ignore[union-attr]
-    return _Measured(tuple(outcomes), row_count(file), counts.rows, clusters, groups, labels)
+    read = row_count(file)
+    return _Measured(tuple(outcomes), read, counts.rows, clusters, groups, labels, rows_digest(batches(file), read))
 
 
 def _rows(config: TableAuditConfig, path: Path, file: Path, evaluator: Any) -> tuple[Rows, int]:
@@ -214,13 +225,14 @@ def _names(column: Any) -> NDArray[np.object_]:
 
 
 def _record(
-    config: TableAuditConfig, measured: _Measured, digests: Mapping[str, Any], directory: Path, progress: Progress
+    config: TableAuditConfig, path: Path, measured: _Measured, digests: Mapping[str, Any], run: str, progress: Progress
 ) -> RunRecord:
     table, source = config.table, public_name(config.table.path)
     code, dirty = code_version(digests["versions"])
-    record = RunRecord(
+    commit, changed = config_version(path)
+    return RunRecord(
         audit=config.audit,
-        run=directory.name,
+        run=run,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         title=config.title or config.audit,
         task=table.kind,
@@ -247,13 +259,12 @@ def _record(
             versions={"python": platform.python_version(), **digests["versions"]},
             hardware=hardware(),
             seed=config.seed,
+            parts={"code": digests["code"]},
+            config_commit=commit,
+            config_dirty=changed,
         ),
         seconds=progress.seconds,
     )
-    directory.mkdir(parents=True, exist_ok=True)
-    directory.chmod(0o700)
-    save_record(record, directory)
-    return record
 
 
 def _data_entry(config: TableAuditConfig, measured: _Measured, digest: str) -> DataEntry:
@@ -266,6 +277,7 @@ def _data_entry(config: TableAuditConfig, measured: _Measured, digest: str) -> D
         name=table.name or Path(table.path).name,
         source=public_name(table.path),
         digest=digest,
+        rows_digest=measured.digest,
         rows_read=measured.read,
         rows_empty=measured.read - measured.used,
         rows_duplicate=0,

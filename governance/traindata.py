@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from governance import atrest
 from governance.cleaning import Cleaning, clean
 from governance.dataset import ScrubbedTable, ScrubbedText
 from governance.encoding import Language
@@ -174,7 +175,7 @@ def sealed(
         with progress.stage(f"scrub {name}", texts), store.building(finished) as working:
             _seal(cleaned, source, policy, working, workers=workers, advance=progress.advance)
     facts = json.loads((finished / FACTS).read_bytes())
-    return Rows(table=ScrubbedTable.load(finished / TABLE), **facts)
+    return Rows(table=ScrubbedTable.load(atrest.plain(finished / TABLE)), **facts)
 
 
 def _seal(
@@ -224,7 +225,7 @@ def _seal(
     ).take(np.flatnonzero(stays))
     if not len(table):
         raise DataError(f"{source.path}: none of {len(raw)} rows stays after scrubbing: {_told(left_out)}")
-    table.save(working / TABLE)
+    atrest.keep(working / TABLE, table.save)
     facts = {
         "read": cleaned.read,
         "sampled": cleaned.sampled,

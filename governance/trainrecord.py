@@ -28,6 +28,8 @@ class TrainedRows(_Frozen):
     name: str
     source: str  # a file's name or package:module/path, never a path of this machine
     digest: str
+    # Of all rows read, the same in any order and format. Left out where it wasn't taken, as in older records.
+    rows_digest: str | None = Field(default=None, exclude_if=lambda digest: digest is None)
     licence: str | None = None
     rows_read: int
     rows_sampled: int
@@ -89,6 +91,8 @@ class TrainingRecord(_Frozen):
     scrub_policy: str  # digest
     identity: str  # digest of config, data and code
     code: str
+    dirty: bool | None = Field(default=None, exclude_if=lambda dirty: dirty is None)  # this package's files differ
+    code_digest: str | None = Field(default=None, exclude_if=lambda digest: digest is None)
     versions: Mapping[str, str]
     hardware: str
     seconds: Mapping[str, float] = Field(default_factory=dict)

@@ -1,6 +1,6 @@
 """Renderings of a record: pure functions of record, verdict, policy and language.
 
-None computes a figure of its own, reads a clock or touches the disk, so the same four
+None computes a figure of its own, reads a clock or touches the disk, so the same
 inputs always give the same bytes, a year later too.
 """
 
@@ -13,13 +13,20 @@ if TYPE_CHECKING:
 
     from governance.measure import Outcome
     from governance.policy import Policy, Verdict
+    from governance.policy.places import Places
     from governance.record import RunRecord
 
 __all__ = ["render"]
 
 
 def render(
-    record: RunRecord, verdict: Verdict, policy: Policy, *, changes: Sequence[Outcome] = (), language: str = "en"
+    record: RunRecord,
+    verdict: Verdict,
+    policy: Policy,
+    *,
+    changes: Sequence[Outcome] = (),
+    places: Places | None = None,
+    language: str = "en",
 ) -> Mapping[str, bytes]:
     """Everything that people and CI systems read of one judgement.
 
@@ -28,10 +35,12 @@ def render(
         verdict: `judge(record, policy)`.
         policy: what was demanded.
         changes: what changed since an earlier run, where the verdict speaks of it.
+        places: where controls and waivers stand in their files; absent: nothing is known of it.
         language: "en" or "zh".
 
     Returns:
-        Relative path -> content: report.html, junit.xml, summary.md, verdict.json, card/<model>.md.
+        Relative path -> content: report.html, junit.xml, results.sarif, summary.md, verdict.json, card/<model>.md; and
+        annex-iv.md where the policy is, or builds on, the pack on the AI Act.
         Paths are made of a-z, 0-9 and hyphens, whatever the record calls its models.
 
     Raises:
@@ -40,7 +49,8 @@ def render(
     """
     import json
 
-    from reports import card, ci, html
+    from governance.policy.places import Places
+    from reports import annex, card, chapter_policy, ci, html, sarif
     from reports.text import Texts
     from reports.view import View
 
@@ -49,7 +59,9 @@ def render(
     return {
         "report.html": html.render(view),
         "junit.xml": ci.junit(view),
+        "results.sarif": sarif.render(view, places or Places()),
         "summary.md": ci.summary(view),
         "verdict.json": judged.encode() + b"\n",
         **{f"card/{model.slug}.md": card.render(view, model) for model in view.models},
+        **({"annex-iv.md": annex.render(view)} if chapter_policy.drafted(view) else {}),
     }

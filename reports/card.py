@@ -11,8 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from governance.measure import EVERYONE, Fact, Measurement, NotMeasured, Outcome
-from reports import chapter_privacy, chapter_rest, vendor
+from reports import chapter_privacy, chapter_rest, vendor, waivers
 from reports.blocks import Cell, Table, cell, generic, metric_cell
+from reports.findings import aside
 from reports.markdown import Md, environment, fill
 from reports.tables import comparison, counted
 from reports.text import base_name, clean
@@ -37,17 +38,18 @@ def render(view: View, model: ModelView) -> bytes:
         m=model,
         comparison=comparison(view),
         counts=counted(texts, model),
-        metrics=_metrics(view, model),
-        claim=_claim(view, model),
-        attack=_attack(view, model),
+        metrics=metrics_table(view, model),
+        claim=claim_table(view, model),
+        attack=attack_table(view, model),
         departures=vendor.departures(texts, [model]),
         statement=trained and vendor.statement(texts, model, trained),
         bill=trained and vendor.bill(texts, model, trained),
-        gaps=_fairness(view, model, gaps=True),
-        groups=_fairness(view, model, gaps=False),
+        gaps=fairness_table(view, model, gaps=True),
+        groups=fairness_table(view, model, gaps=False),
         price=_price(view, model),
         words=_words(view, model),
-        controls=_controls(view, model),
+        controls=controls_table(view, model),
+        waivers=waivers.table(view),
         limits=[texts(f"limits.{name}") for name in chapter_rest.LIMITS],
         settings=chapter_rest.settings_of(model),
         labels=chapter_rest.counts_of(view, view.record.data.labels),
@@ -120,7 +122,7 @@ def _own(view: View, model: ModelView) -> list[Outcome]:
     return [outcome for outcome in view.record.outcomes if outcome.model == model.name]
 
 
-def _metrics(view: View, model: ModelView) -> Table:
+def metrics_table(view: View, model: ModelView) -> Table:
     """Everything measured over all rows that no other section of the card shows."""
     texts = view.texts
     elsewhere = ("fairness.", "mitigation.", "explanation.weight", "privacy.", "membership.")
@@ -137,7 +139,8 @@ def _metrics(view: View, model: ModelView) -> Table:
     return Table(texts("card.metrics.title"), head, rows)
 
 
-def _claim(view: View, model: ModelView) -> Table | None:
+def claim_table(view: View, model: ModelView) -> Table | None:
+    """What private training promised, and by which assumptions."""
     claim, texts = model.entry.claim, view.texts
     if claim is None:
         return None
@@ -146,12 +149,13 @@ def _claim(view: View, model: ModelView) -> Table | None:
     return Table(texts("privacy.claim.title"), head, rows)
 
 
-def _attack(view: View, model: ModelView) -> Table | None:
+def attack_table(view: View, model: ModelView) -> Table | None:
+    """What the membership attack found."""
     found = [outcome for outcome in _own(view, model) if outcome.metric.startswith("membership.")]
     return generic(view, found, view.texts("privacy.attack.title")) if found else None
 
 
-def _fairness(view: View, model: ModelView, *, gaps: bool) -> Table | None:
+def fairness_table(view: View, model: ModelView, *, gaps: bool) -> Table | None:
     """Gaps and rates by one column; where two columns meet, the report's page has the cells."""
     texts = view.texts
     found = [
@@ -197,12 +201,13 @@ def _word(view: View, fact: Fact) -> str:
     return f"{clean(chapter_rest.word_of(fact.slice), 40)} ({view.texts.value(fact)})"
 
 
-def _controls(view: View, model: ModelView) -> Table:
+def controls_table(view: View, model: ModelView) -> Table:
+    """What each control found about one model, and why."""
     texts = view.texts
     rows: list[Sequence[Cell]] = [
         [
-            Cell(texts(f"status.{item.finding.status.value}")),
-            Cell(control.says, small="" if control.blocks else texts("severity.warn")),
+            Cell(texts(f"status.{item.finding.status.value}"), small=item.waived),
+            Cell(control.says, small=aside(texts, control, item)),
             Cell(control.metric.title, small=item.where),
             Cell(item.figure, small=item.interval),
             Cell(control.bound),

@@ -287,7 +287,8 @@ def _left(shelf: Shelf) -> Block:
         vendor.departures(texts, remote),
         matrix(shelf, ("leakage.outputs", "leakage.outputs_after"), caption=texts("privacy.outputs.title")),
     )
-    key = "privacy.left.text" if remote else "privacy.left.none"
+    elsewhere = all(model.entry.kind == "imported" for model in view.charted)
+    key = "privacy.left.text" if remote else "privacy.left.imported" if elsewhere else "privacy.left.none"
     bills = [vendor.bill(texts, model, model.entry.vendor) for model in remote if model.entry.vendor is not None]
     return Block(title=title, text=[texts(key)], tables=present(tables), items=bills)
 

@@ -16,9 +16,11 @@ DRAWN = 12
 """Models that a chart of all models holds; the table has the rest."""
 
 
-def chapter(shelf: Shelf) -> Chapter:
-    """The chapter on quality."""
+def chapter(shelf: Shelf) -> Chapter | None:
+    """The chapter on quality; None for a record of imported figures alone, which have a chapter of their own."""
     view, texts = shelf.view, shelf.view.texts
+    if view.record.outcomes and all(outcome.metric.startswith("imported.") for outcome in view.record.outcomes):
+        return None
     blocks = [_levels(shelf), *_differences(shelf)]
     costs = matrix(shelf, [f"quality.{name}" for name in COSTS], caption=texts("quality.costs.title"))
     if costs:

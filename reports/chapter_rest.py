@@ -13,8 +13,11 @@ from reports.text import Texts, clean
 from reports.view import ModelView, View
 
 WORDS = 12
-KNOWN = ("quality.", "fairness.", "mitigation.", "explanation.", "data.", *PREFIXES)
-LIMITS = ("cause", "drift", "other_uses", "groups", "attacks", "security", "law")
+KNOWN = ("quality.", "imported.", "fairness.", "mitigation.", "explanation.", "data.", *PREFIXES)
+LIMITS = (
+    "cause", "drift", "other_uses", "groups", "written", "media", "inputs", "attacks", "joint", "security", "people",
+    "energy", "law",
+)  # fmt: skip
 """What an audit of this kind does not weigh; each has its string."""
 
 
@@ -73,7 +76,24 @@ def _words(shelf: Shelf, model: ModelView) -> Block | None:
 def data(shelf: Shelf) -> Chapter:
     """The chapter on data and lineage."""
     view, texts = shelf.view, shelf.view.texts
-    entry = view.record.data
+    blocks = [
+        Block(
+            title=texts("data.rows.title"),
+            text=[texts("data.rows.text")],
+            tables=[data_table(view)],
+        ),
+        *_training(view),
+        _lineage(view),
+    ]
+    rest = shelf.rest(lambda metric: metric.startswith("data."))
+    if rest:
+        blocks.insert(1, Block(tables=[generic(view, rest, texts("data.checks"))], title=texts("data.checks")))
+    return Chapter("data", texts("data.title"), texts("data.lead"), blocks)
+
+
+def data_table(view: View) -> Table:
+    """What the data is: where it comes from, counts and digest."""
+    texts, entry = view.texts, view.record.data
     counts = {
         name: texts.count(getattr(entry, f"rows_{name}"))
         for name in ("read", "empty", "duplicate", "used", "train", "test")
@@ -91,19 +111,7 @@ def data(shelf: Shelf) -> Chapter:
         texts("data.scrubbed"): counts_of(view, entry.scrubbed),
         texts("data.digest"): clean(entry.digest),
     }
-    blocks = [
-        Block(
-            title=texts("data.rows.title"),
-            text=[texts("data.rows.text")],
-            tables=[_pairs(view, facts, "data.rows.title")],
-        ),
-        *_training(view),
-        _lineage(view),
-    ]
-    rest = shelf.rest(lambda metric: metric.startswith("data."))
-    if rest:
-        blocks.insert(1, Block(tables=[generic(view, rest, texts("data.checks"))], title=texts("data.checks")))
-    return Chapter("data", texts("data.title"), texts("data.lead"), blocks)
+    return _pairs(view, facts, "data.rows.title")
 
 
 def counts_of(view: View, counts: Mapping[str, int]) -> str:
@@ -227,12 +235,12 @@ def limits(view: View) -> Chapter:
 
 VERIFY = """\
 from pathlib import Path
-from governance.policy import judge, load_policy
+from governance.policy import Terms
 from governance.record import load_record
 
-record = load_record(Path("RUN"))
-verdict = judge(record, load_policy("POLICY"))
-print(record.digest(), verdict.status.value)"""
+run = Path("RUN")
+record, terms = load_record(run), Terms.read(run / "latest")
+print(record.digest(), terms.judge(record).status.value)"""
 """What an auditor runs; a test runs it too."""
 
 

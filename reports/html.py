@@ -16,14 +16,27 @@ from markupsafe import Markup, escape
 
 from governance.measure import ANY, Outcome
 from governance.policy import Status
-from reports import chapter_fairness, chapter_privacy, chapter_quality, chapter_rest
+from reports import (
+    chapter_changes,
+    chapter_fairness,
+    chapter_imported,
+    chapter_policy,
+    chapter_privacy,
+    chapter_quality,
+    chapter_rest,
+    waivers,
+)
 from reports.blocks import Cell, Shelf, cell
 from reports.charts import style_of
+from reports.findings import Standing
 from reports.tables import comparison, headlines, status_of
 from reports.text import Texts, clean
 from reports.view import ModelView, View
 
 PROSE = 1500
+RARE = (Standing.WAIVED, Standing.SHOWN)
+TALLIED = (Standing.PASS, Standing.FAIL, Standing.UNPROVEN, *RARE)
+"""What the verdict's tally counts; the rare ones where there are any."""
 _RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
 _PATHS = {
     "circle": "M12.5 8a4.5 4.5 0 1 1-9 0a4.5 4.5 0 1 1 9 0Z",
@@ -100,11 +113,14 @@ def render(view: View) -> bytes:
     shelf = Shelf(view)
     chapters = [
         chapter_quality.chapter(shelf),
+        chapter_imported.chapter(shelf),
         chapter_fairness.chapter(shelf),
         chapter_privacy.chapter(shelf),
         chapter_rest.explanation(shelf),
         chapter_rest.data(shelf),
         chapter_rest.other(shelf),
+        chapter_changes.chapter(view),
+        chapter_policy.chapter(view),
         chapter_rest.limits(view),
         chapter_rest.verify(view),
     ]
@@ -118,7 +134,10 @@ def render(view: View) -> bytes:
         comparison=comparison(view),
         tiles=tiles(view),
         reasons=reasons(view),
-        statuses=[Status.PASS, Status.FAIL, Status.UNPROVEN],
+        statements=chapter_changes.sentences(view, ("failed",)),
+        standings=[one for one in TALLIED if one not in RARE or view.candidate.counts[one]],
+        bad=[waivers.bad(texts, use) for use in view.bad_waivers],
+        waivers=waivers.table(view),
     )
     # Lone surrogates and the like are spelt out by `clean`; what is left always encodes.
     return page.encode()
@@ -157,11 +176,6 @@ def _tile(view: View, outcome: Outcome, reference: str | None) -> Tile:
 
 def reasons(view: View) -> list[dict[str, Any]]:
     """Why the verdict is what it is: the candidate's controls that are not met, worst first."""
-    groups = []
-    for status in (Status.FAIL, Status.UNPROVEN):
-        controls = view.blocking(status)
-        if controls:
-            groups.append({"name": status.value, "controls": controls})
-    if view.warnings:
-        groups.append({"name": "none", "controls": view.warnings})
-    return groups
+    groups = {one.value: view.standing_at(one) for one in (Standing.FAIL, Standing.UNPROVEN, Standing.WAIVED)}
+    groups["none"] = view.warnings
+    return [{"name": name, "controls": controls} for name, controls in groups.items() if controls]

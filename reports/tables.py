@@ -8,6 +8,7 @@ from governance.measure import Measurement, NotMeasured, Outcome
 from governance.policy import Status
 from reports.blocks import Cell, Table, cell
 from reports.chapter_privacy import promise
+from reports.findings import Standing
 from reports.text import Texts, clean
 from reports.view import ModelView, View
 
@@ -34,9 +35,11 @@ def comparison(view: View) -> Table:
 def headlines(view: View) -> list[str]:
     """The metrics that tell quality at a glance; for a task without them, its first two."""
     usual = [metric for metric in HEADLINES if view.unit_of(metric)]
-    names = (o.metric for o in view.record.outcomes if o.metric.startswith("quality.") and not o.slice.pairs)
-    levels = (name for name in dict.fromkeys(names) if view.unit_of(name) and name.count(".") == 1)
-    return usual or list(levels)[:2]
+    names = dict.fromkeys(o.metric for o in view.record.outcomes if not o.slice.pairs and view.unit_of(o.metric))
+    levels = [name for name in names if name.startswith("quality.") and name.count(".") == 1]
+    imported = [name for name in names if name.startswith("imported.") and name.count(".") == 2]
+    others = [name for name in imported if not name.endswith(".coverage")]
+    return usual or levels[:2] or others[:2]
 
 
 def _comparison_row(
@@ -67,8 +70,10 @@ def _plain_cell(view: View, outcome: Outcome | None) -> Cell:
 
 
 def counted(texts: Texts, model: ModelView) -> str:
-    """A model's blocking controls by status, in words."""
-    return texts("counts", **{status.value: texts.count(n) for status, n in model.counts.items()})
+    """A model's blocking controls by what they come to, in words."""
+    counts = {one.value: texts.count(n) for one, n in model.counts.items()}
+    rare = [one for one in (Standing.WAIVED, Standing.SHOWN) if model.counts[one]]
+    return texts("counts", **counts) + "".join(texts(f"counted.{one.value}", n=counts[one.value]) for one in rare)
 
 
 def _status_cell(view: View, outcome: Outcome | None, model: ModelView) -> Cell:

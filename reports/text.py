@@ -22,6 +22,7 @@ from governance.configfile import read_yaml
 from governance.errors import ConfigError
 from governance.measure import ANY, EVERYONE, Fact, Measurement, Slice, Unit
 from governance.registry import nearest
+from governance.vocabulary import CHANGE
 
 LANGUAGES = ("en", "zh")
 LIMIT = 300
@@ -95,7 +96,7 @@ def base_name(metric: str) -> tuple[str, str]:
 
 def scale_of(metric: str, unit: Unit) -> int:
     """100 for what is told in percent or points, else 1."""
-    share = base_name(metric)[0].rpartition(".")[2] in _SHARES
+    share = base_name(metric.removesuffix(CHANGE))[0].rpartition(".")[2] in _SHARES
     return 100 if unit in (Unit.RATE, Unit.RELATIVE) or (unit is Unit.DIFFERENCE and share) else 1
 
 
@@ -176,6 +177,9 @@ class Texts:
 
     def metric(self, name: str, *, reference: str | None = None) -> Metric:
         """Title and meaning of a metric; an unknown one is its own title."""
+        if name.endswith(CHANGE):
+            inner = self.metric(name.removesuffix(CHANGE))
+            return Metric(name, self("made.since.title", metric=inner.title), inner.says)
         stem, made = base_name(name)
         title = self._strings.get(f"metric.{stem}.title", clean(stem, 80))
         says = self._strings.get(f"metric.{stem}.says", "")

@@ -11,13 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from governance.errors import RecordError
-from governance.measure import EVERYONE, Fact, Measurement, NotMeasured, Outcome, Slice, Unit
-from governance.policy import Control, Finding, Policy, Status, Verdict, worst
+from governance.measure import EVERYONE, NotMeasured, Outcome, Slice, Unit
+from governance.policy import Control, Finding, Policy, Status, Verdict, WaiverUse
 from governance.record import ModelEntry, RunRecord
-from reports.text import Metric, Texts, clean
-
-ORDER = {Status.FAIL: 0, Status.UNPROVEN: 1, Status.PASS: 2}
-"""Worst first: what a reader must see before anything else."""
+from reports.findings import ORDER, ControlView, Standing, control_view, standing
+from reports.text import Texts, clean
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +26,7 @@ class ModelView:
         label: its name, with a dagger if a note belongs beside it wherever it appears.
         slug: a safe file name and anchor, unique in the record.
         mark: its place in the record; decides colour and shape in charts.
-        counts: blocking controls by status.
+        counts: blocking controls by what they come to.
     """
 
     entry: ModelEntry
@@ -37,7 +35,7 @@ class ModelView:
     slug: str
     mark: int
     status: Status
-    counts: dict[Status, int]
+    counts: dict[Standing, int]
     candidate: bool
     incumbent: bool
 
@@ -45,49 +43,6 @@ class ModelView:
     def name(self) -> str:
         """Its name in the record; hostile."""
         return self.entry.name
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """One finding and the outcome behind it, in words."""
-
-    finding: Finding
-    outcome: Outcome | None
-    model: ModelView
-    where: str
-    figure: str
-    full: str  # figure and interval in one
-    interval: str
-    n: str
-    method: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class ControlView:
-    """One control over all models; `statuses` holds the worst finding per model it speaks of."""
-
-    control: Control
-    metric: Metric
-    says: str
-    why: str
-    bound: str
-    status: Status | None  # the candidate's; None: it doesn't speak of the candidate
-    statuses: dict[str, Status]
-    evidence: tuple[Evidence, ...]
-
-    @property
-    def blocks(self) -> bool:
-        """Whether it decides the verdict."""
-        return self.control.severity == "block"
-
-    def unmet(self, model: str) -> int:
-        """How many of one model's findings do not pass."""
-        return sum(item.finding.status is not Status.PASS for item in self.of(model))
-
-    def of(self, model: str) -> list[Evidence]:
-        """One model's findings, worst first."""
-        return [item for item in self.evidence if item.finding.model == model]
 
 
 class View:
@@ -107,9 +62,13 @@ class View:
                 f"the verdict follows policy {verdict.policy} {verdict.policy_version}, not the one given"
             )
         self.record, self.verdict, self.policy, self.texts = record, verdict, policy, texts
+        self.changes = tuple(changes)
         self._index: dict[tuple[str, str | None], list[Outcome]] = defaultdict(list)
+        self._labelled: dict[tuple[str, str | None, str], list[Outcome]] = defaultdict(list)
         for outcome in (*record.outcomes, *changes):
             self._index[outcome.metric, outcome.model].append(outcome)
+            self._labelled[outcome.metric, outcome.model, outcome.slice.label()].append(outcome)
+        self.waivers = {use.waiver.id: use for use in verdict.waivers}
         self.models = self._models()
         self._by_name = {model.name: model for model in self.models}
         self.controls = self._controls()
@@ -146,6 +105,12 @@ class View:
         """Every outcome of one metric and model."""
         return self._index.get((metric, model), ())
 
+    def labelled(self, finding: Finding, control: Control) -> list[Outcome]:
+        """The outcomes that a finding may speak of: its metric, slice and model, or all models at once."""
+        found = [self._labelled.get((finding.metric, name, finding.slice), ()) for name in (finding.model, None)]
+        incumbent = self.record.incumbent
+        return [o for outcomes in found for o in outcomes if control.matches(o, incumbent=incumbent)]
+
     def controls_on(self, metric: str, *, reference: str | None = None) -> list[Control]:
         """The controls that test a metric."""
         incumbent = self.record.incumbent
@@ -163,14 +128,32 @@ class View:
                     return outcome.unit
         return None
 
-    def blocking(self, status: Status) -> list[ControlView]:
-        """The candidate's blocking controls of one status."""
-        return [item for item in self.controls if item.blocks and item.status is status]
+    def standing_at(self, *standings: Standing) -> list[ControlView]:
+        """The candidate's blocking controls that come to one of these."""
+        return [item for item in self.controls if item.blocks and item.standing in standings]
 
     @property
     def warnings(self) -> list[ControlView]:
-        """The candidate's warning controls that are not met."""
-        return [item for item in self.controls if not item.blocks and item.status in {Status.FAIL, Status.UNPROVEN}]
+        """The candidate's controls that are not met and do not block, for their severity or for being unproven."""
+        warned = [item for item in self.controls if not item.blocks and item.status in {Status.FAIL, Status.UNPROVEN}]
+        return [*self.standing_at(Standing.SHOWN), *warned]
+
+    @property
+    def bad_waivers(self) -> list[WaiverUse]:
+        """Waivers that fail the gate."""
+        return [use for use in self.verdict.waivers if not use.counts]
+
+    @property
+    def conclusion(self) -> str:
+        """Why the verdict is what it is: the key of the sentence that says so."""
+        status = self.verdict.status
+        if status is Status.FAIL:
+            return "fail" if self.standing_at(Standing.FAIL) else "waivers"
+        if status is Status.UNPROVEN:
+            return "unproven" if self.standing_at(Standing.UNPROVEN) else "nothing"
+        if self.standing_at(Standing.WAIVED):
+            return "waived"
+        return "shown" if self.standing_at(Standing.SHOWN) else "pass"
 
     def _models(self) -> tuple[ModelView, ...]:
         views, taken = [], set[str]()
@@ -183,7 +166,7 @@ class View:
                     entry=entry,
                     label=f"{label} †" if note else label,
                     note=note,
-                    slug=_slug(entry.name, taken),
+                    slug=slug(entry.name, taken),
                     mark=mark,
                     status=verdict.status,
                     counts=_count(verdict.findings),
@@ -198,53 +181,8 @@ class View:
         for verdict in self.verdict.models:
             for finding in verdict.findings:
                 found[finding.control].append(finding)
-        views = [self._control(control, found[control.id]) for control in self.policy.controls]
+        views = [control_view(self, control, found[control.id]) for control in self.policy.controls]
         return tuple(sorted(views, key=_urgency))
-
-    def _control(self, control: Control, findings: list[Finding]) -> ControlView:
-        statuses = {
-            model.name: worst(finding.status for finding in findings if finding.model == model.name)
-            for model in self.charted
-            if any(finding.model == model.name for finding in findings)
-        }
-        evidence = [self._evidence(control, finding) for finding in findings]
-        rank = {model.name: place for place, model in enumerate(self.charted)}
-        evidence.sort(key=lambda item: (rank[item.finding.model], ORDER[item.finding.status]))
-        reference = self.record.incumbent if control.reference == "incumbent" else control.reference
-        limit = self.policy.bound(control)
-        key = "bound.at_least" if control.at_least is not None else "bound.at_most"
-        number = self.texts.bound(limit, self.unit_of(control.metric), control.metric)
-        return ControlView(
-            control=control,
-            metric=self.texts.metric(control.metric, reference=reference),
-            says=self.texts.says(control.says),
-            why=self.texts.says(control.why),
-            bound=self.texts(key, bound=number),
-            status=statuses.get(self.record.candidate),
-            statuses=statuses,
-            evidence=tuple(evidence),
-        )
-
-    def _evidence(self, control: Control, finding: Finding) -> Evidence:
-        model = self._by_name[finding.model]
-        incumbent = self.record.incumbent
-        candidates = [*self.all(finding.metric, finding.model), *self.all(finding.metric, None)]
-        outcome = next(
-            (o for o in candidates if o.slice.label() == finding.slice and control.matches(o, incumbent=incumbent)),
-            None,
-        )
-        return Evidence(
-            finding=finding,
-            outcome=outcome,
-            model=model,
-            where=self.texts.slice(outcome.slice) if outcome else clean(finding.slice),
-            figure=self.value(outcome),
-            full=self.texts.figure(outcome) if isinstance(outcome, Measurement | Fact) else self.value(outcome),
-            interval=self.texts.interval(outcome) if isinstance(outcome, Measurement) else "",
-            n=self.texts.count(outcome.n) if isinstance(outcome, Measurement) else "",
-            method=self.texts.said(outcome.method) if isinstance(outcome, Measurement | Fact) else "",
-            reason=self._reason(control, finding, outcome),
-        )
 
     def value(self, outcome: Outcome | None) -> str:
         """The number alone, or a dash."""
@@ -252,36 +190,30 @@ class View:
             return self.texts("missing")
         return self.texts.value(outcome)
 
-    def _reason(self, control: Control, finding: Finding, outcome: Outcome | None) -> str:
-        """The policy's reason in the reader's language; the policy itself speaks English."""
-        if isinstance(outcome, NotMeasured):
-            return self.texts("reason.not_measured", reason=clean(self.texts.said(outcome.reason)))
-        if outcome is None:
-            return self.texts("reason.absent", metric=clean(finding.metric, 80))
-        kind = "interval" if isinstance(outcome, Measurement) and control.end == "pessimistic" else "value"
-        return self.texts(f"reason.{kind}.{finding.status.value}")
+
+_RANK = {Standing.FAIL: 0, Standing.UNPROVEN: 1, Standing.WAIVED: 2, Standing.SHOWN: 3}
 
 
 def _urgency(control: ControlView) -> tuple[int, int]:
-    """Blocking trouble, then warnings, then what passes, then what doesn't speak of the candidate."""
+    """Blocking trouble, what is waived or may stay open, warnings, what passes, what doesn't speak of the candidate."""
     if control.status is None:
-        return 3, 0
+        return 6, 0
     if control.status is Status.PASS:
-        return 2, not control.blocks
-    return not control.blocks, ORDER[control.status]
+        return 5, not control.blocks
+    return (_RANK[control.standing or Standing.SHOWN], 0) if control.blocks else (4, ORDER[control.status])
 
 
-def _count(findings: Iterable[Finding]) -> dict[Status, int]:
-    """Blocking controls by their worst finding: a control with ten slices counts once."""
-    grouped: dict[str, list[Status]] = defaultdict(list)
+def _count(findings: Iterable[Finding]) -> dict[Standing, int]:
+    """Blocking controls by what they come to: a control with ten slices counts once."""
+    grouped: dict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
         if finding.severity == "block":
-            grouped[finding.control].append(finding.status)
-    counts = Counter(worst(statuses) for statuses in grouped.values())
-    return {status: counts[status] for status in ORDER}
+            grouped[finding.control].append(finding)
+    counts = Counter(standing(found) for found in grouped.values())
+    return {one: counts[one] for one in Standing}
 
 
-def _slug(name: str, taken: set[str]) -> str:
+def slug(name: str, taken: set[str]) -> str:
     """A file name that can't leave its folder, hide, or stand for another model's."""
     stem = re.sub(r"[^a-z0-9]+", "-", name[:200].lower()).strip("-")[:60] or "model"
     slug, turn = stem, 2

@@ -82,7 +82,11 @@ def test_an_audit_writes_its_evidence_and_a_second_one_changes_nothing(
     assert load_record(first.directory) == first.record
     assert first.directory.stat().st_mode & 0o777 == 0o700
     written = {path.relative_to(first.out).as_posix() for path in first.out.rglob("*") if path.is_file()}
-    assert written == {"report.html", "junit.xml", "summary.md", "verdict.json", "policy.json", "card/baseline.md"}
+    assert written == {
+        *("report.html", "junit.xml", "results.sarif", "summary.md", "card/baseline.md"),
+        *("verdict.json", "policy.json", "places.json", "manifest.dsse.json"),
+    }
+    assert (first.directory / "attestation.dsse.json").is_file()
     assert (first.directory / "latest").resolve() == first.out.resolve()
     assert first.record.data.groups.keys() == {"department", "age_band"}
     [accuracy] = by_name(first.record, "quality.balanced_accuracy", "baseline")

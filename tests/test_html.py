@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import html
-import json
 import re
 import subprocess
 import sys
@@ -12,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from governance.conclude import conclude
 from governance.errors import ConfigError, RecordError
 from governance.measure import Fact, Measurement, NotMeasured, Slice, Unit
-from governance.policy import Policy, Status, judge
+from governance.policy import Policy, Status, Terms, judge
 from governance.record import RunRecord, save_record
 from reports import render
 from reports.chapter_rest import VERIFY
+from tests.judged import TODAY, waiver
 from tests.sample_record import POLICY, record
 
 HOSTILE = (
@@ -216,8 +217,8 @@ def test_hostile_model_names_make_safe_paths() -> None:
     models = tuple(e.model_copy(update={"name": n}) for e, n in zip(good.models, names, strict=True))
     bad = good.model_copy(update={"models": models, "candidate": "..", "incumbent": None, "outcomes": ()})
     files = render(bad, judge(bad, POLICY), POLICY)
-    assert all(re.fullmatch(r"(card/)?[a-z0-9-]+\.(md|html|xml|json)", path) for path in files)
-    assert len(files) == 4 + len(names)
+    assert all(re.fullmatch(r"(card/)?[a-z0-9-]+\.(md|html|xml|json|sarif)", path) for path in files)
+    assert len(files) == 5 + len(names)
 
 
 def test_empty_record_still_reads() -> None:
@@ -263,10 +264,12 @@ def test_every_status_has_its_headline(status: Status) -> None:
 def test_what_the_report_tells_an_auditor_to_run_works(tmp_path: Path) -> None:
     judged = record().model_copy(update={"files": {}})
     save_record(judged, tmp_path / "run")
-    policy = tmp_path / "policy.yaml"
-    policy.write_text(json.dumps(POLICY.model_dump(mode="json", exclude_none=True)), "utf-8")
     text, _ = page(judged)
     assert VERIFY in html.unescape(text)
-    script = VERIFY.replace("RUN", str(tmp_path / "run")).replace("POLICY", str(policy))
-    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    assert done.stdout.split() == [judged.digest(), "fail"]
+    script = VERIFY.replace("RUN", str(tmp_path / "run"))
+    expired = waiver("w", "coverage", expires="2026-10-31")
+    only = POLICY.model_copy(update={"controls": tuple(c for c in POLICY.controls if c.id == "coverage")})
+    for terms, status in ((Terms(policy=only), "pass"), (Terms(policy=only, waivers=(expired,), today=TODAY), "fail")):
+        conclude(judged, terms, tmp_path / "run")
+        done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+        assert done.stdout.split() == [judged.digest(), status]

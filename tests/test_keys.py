@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from governance.errors import ConfigError, ScrubError
-from governance.privacy.keys import Key, open_sealed, seal
+from governance.keys import Key, open_sealed, seal
 
 SECRET = hashlib.sha256(b"the tests' own").digest()
 KEY = Key(SECRET)

@@ -9,19 +9,27 @@ import pytest
 
 from governance.errors import ConfigError
 from governance.measure import Fact, Measurement, Slice, Unit
-from governance.policy import Status
+from governance.policy import Status, WaiverState
 from reports.chapter_rest import LIMITS
+from reports.findings import Standing
 from reports.text import LANGUAGES, Texts, clean, load
 
 ROOT = Path(__file__).parent.parent / "reports"
+CONCLUSIONS = ["pass", "fail", "unproven", "waivers", "nothing", "waived", "shown"]  # what `View.conclusion` may be
 # Keys that code puts together: a stem, and everything that may follow it.
 COMPOSED = {
     "terminal.": ["report", "cards", "record"],
-    "status.": [*(status.value for status in Status), "none"],
-    "tally.": [status.value for status in Status],
-    "verdict.headline.": [status.value for status in Status],
-    "verdict.sentence.": [status.value for status in Status],
-    "verdict.group.": ["fail", "unproven", "none"],
+    "status.": [*(standing.value for standing in Standing), "none"],
+    "tally.": [standing.value for standing in Standing],
+    "counted.": ["waived", "shown"],
+    "verdict.headline.": CONCLUSIONS,
+    "verdict.sentence.": CONCLUSIONS,
+    "verdict.group.": ["fail", "unproven", "waived", "none"],
+    "waiver.": ["name", "owner", "approver", "expires", "signature", "audit", "model", "slice"],
+    "waiver.covers.": ["unproven", "fail"],
+    "waiver.state.": [state.value for state in WaiverState],
+    "waiver.detail.": [state.value for state in WaiverState],
+    "waiver.signed.": ["checked", "given", "none"],
     "reason.interval.": [status.value for status in Status],
     "reason.value.": [status.value for status in Status],
     "meaning.means.": ["pass", "fail", "unproven", "scope"],
@@ -36,8 +44,10 @@ COMPOSED = {
     "fairness.short.": [
         "selection_rate", "true_positive_rate", "false_positive_rate", "precision", "accuracy", "equalized_odds",
     ],
+    "changes.": ["figure", "before", "now", "change", "method"],
+    "statement.": [f"{kind}.{end}" for kind in ("improved", "worsened", "failed") for end in ("some", "none")],
     "table.": ["metric", "model", "slice", "value", "n", "method", "status", "reason", "control", "bound",
-               "class", "word"],
+               "class", "word", "clause", "reading", "parameter", "confirmed", "why"],
     "claim.": [],
     "metric.": [],
     "made.": [],

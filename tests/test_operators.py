@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from governance.errors import ConfigError, ScrubError
+from governance.keys import Key
 from governance.privacy.entities import ENTITIES
-from governance.privacy.keys import Key
 from governance.privacy.overlaps import PLACEHOLDER
 from governance.privacy.policy import KEYED, Action
 from governance.privacy.standins.canonical import canonical

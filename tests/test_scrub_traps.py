@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from governance.errors import ConfigError
-from governance.privacy.keys import Key
+from governance.keys import Key
 from governance.privacy.policy import EntityRule, ScrubPolicy, Treatment, load_policy
 from governance.privacy.scrubber import Scrubber
 from governance.privacy.windows import Windows

@@ -6,6 +6,7 @@ from rich.cells import cell_len
 from governance.policy import judge
 from governance.record import RunRecord
 from reports import terminal
+from tests.judged import TODAY, waiver
 from tests.sample_record import POLICY, record
 
 
@@ -53,3 +54,16 @@ def test_a_hostile_name_cannot_move_the_cursor() -> None:
     text = shown(of=sample.model_copy(update={"models": models}))
     assert "\x1b" not in text
     assert "\u202e" not in text
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_what_is_waived_is_told_with_who_answers_and_where(language: str) -> None:
+    given = [waiver("w-1", "fairness.age.opportunity"), waiver("w-2", "quality.no-loss", owner="x\x1b[2J")]
+    verdict = judge(record(), POLICY, waivers=given, today=TODAY)
+    text = terminal.render(record(), verdict, POLICY, language=language)
+    (line,) = [line for line in text.splitlines() if "w-1" in line]
+    assert line.startswith({"en": "WAIVED", "zh": "已豁免"}[language])
+    for part in ("[fairness.age.opportunity]", "Ann", "Bo", "2026-11-10", "age_band"):
+        assert part in line
+    assert {"en": "· 2 waived", "zh": "· 2 项已豁免"}[language] in text
+    assert "\x1b" not in text

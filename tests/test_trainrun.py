@@ -256,6 +256,18 @@ def test_a_claim_covers_all_steps_and_says_what_it_does_not_cover(shop: Path) ->
 
 
 @pytest.mark.slow
+def test_the_audit_trail_says_what_a_private_run_spends_before_it_does(shop: Path) -> None:
+    [path] = (shop / "models" / "small").glob(f"*/{RECORD}")
+    claim = load_training(path.parent).claim
+    assert claim is not None
+    _, started, spend, ended = map(json.loads, (shop / "models/trail.jsonl").read_bytes().splitlines())
+    assert [line["act"] for line in (started, spend, ended)] == ["training", "spend", "training"]
+    assert {line["run"] for line in (started, spend, ended)} == {f"small/{path.parent.name}"}
+    assert spend["epsilon"]["small"]["epsilon"] >= claim.epsilon > 0
+    assert ended["epsilon"]["small"] == {"epsilon": claim.epsilon, "delta": 1e-4, "unit": "record"}
+
+
+@pytest.mark.slow
 def test_the_loss_of_a_private_run_is_kept_back_unless_asked_for(shop: Path) -> None:
     [path] = (shop / "models" / "small").glob(f"*/{RECORD}")
     record, card = load_training(path.parent), (path.parent / "README.md").read_text()

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import governance
 from benchmarks.vault import Tally, round_trip
 from governance.errors import ConfigError, ScrubError
-from governance.privacy.keys import Key
+from governance.keys import Key
 from governance.privacy.normalise import repair
 from governance.privacy.overlaps import Span
 from governance.privacy.policy import load_policy
@@ -430,7 +430,7 @@ def test_processes_share_a_session(kept: Vault, tmp_path: Path) -> None:
     session = kept.session()
     code = (
         "import sys, json, pathlib\n"
-        "from governance.privacy.keys import Key\n"
+        "from governance.keys import Key\n"
         "from governance.privacy.policy import load_policy\n"
         "from governance.privacy.scrubber import Scrubber\n"
         "from governance.privacy.vault.vault import Vault\n"

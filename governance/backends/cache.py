@@ -7,6 +7,7 @@ are not stored: a rerun asks those rows again.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -17,9 +18,12 @@ from types import TracebackType
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from governance.errors import BackendError
+from governance.atrest import FILE_VARIABLE, VARIABLE
+from governance.errors import BackendError, ScrubError
+from governance.keys import Key
 
 _FORMAT = 1
+_PURPOSE = "answers"
 _WAIT = 30.0  # seconds to wait for another process's write
 
 
@@ -65,13 +69,17 @@ def key(*, endpoint: str, model: str, prompt: str, settings: Mapping[str, object
 class AnswerCache:
     """Replies by key, in one SQLite file. Each is durable once `put` returns; two processes may share the file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, secret: Key | None = None) -> None:
         """Open or create the file, readable by its owner alone.
+
+        Args:
+            path: of the file.
+            secret: replies are encrypted with it; None: they aren't.
 
         Raises:
             BackendError: it is damaged or can't be written.
         """
-        self._path = path
+        self._path, self._secret = path, secret
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -92,7 +100,7 @@ class AnswerCache:
         """The reply under this key, if there is one that can be read.
 
         Raises:
-            BackendError: the file is damaged.
+            BackendError: the file is damaged, or the reply is encrypted with a secret that wasn't given.
         """
         try:
             row = self._base.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
@@ -101,9 +109,27 @@ class AnswerCache:
         if row is None:
             return None
         try:
-            return Reply.model_validate_json(row[0])
+            return Reply.model_validate_json(self._opened(key, row[0]))
         except ValidationError:
             return None  # asked again, and then replaced
+
+    def _opened(self, key: str, stored: str | bytes) -> str | bytes:
+        if isinstance(stored, str):
+            return stored
+        if self._secret is not None:
+            with contextlib.suppress(ScrubError):  # which doesn't know of this file
+                return self._secret.decrypt(stored, purpose=_PURPOSE, tenant="", context=key.encode())
+        found = "another one" if self._secret else "none"
+        raise BackendError(
+            f"{self._path}: its answers are encrypted: expected the key that they were written with, found {found}; "
+            f"set {VARIABLE} or {FILE_VARIABLE}, or delete the file: its answers will be asked, and paid for, again"
+        )
+
+    def _stored(self, key: str, reply: Reply) -> str | bytes:
+        said = reply.model_dump_json()
+        if self._secret is None:
+            return said
+        return self._secret.encrypt(said.encode(), purpose=_PURPOSE, tenant="", context=key.encode())
 
     def put(self, key: str, reply: Reply) -> None:
         """Keep a reply; on disk when this returns.
@@ -112,7 +138,7 @@ class AnswerCache:
             BackendError: the file is damaged or the disk is full.
         """
         try:
-            self._base.execute("INSERT OR REPLACE INTO replies VALUES (?, ?)", (key, reply.model_dump_json()))
+            self._base.execute("INSERT OR REPLACE INTO replies VALUES (?, ?)", (key, self._stored(key, reply)))
         except sqlite3.Error as error:
             raise self._damaged(error) from None
 

@@ -238,7 +238,7 @@ class Classifier(Trainable):
                 self._lower.layers,
                 self.config.word_buckets,
                 self.config.rank,
-            ),  # fmt: skip
+            ),
             "digest": digest_file(directory / WEIGHTS),
             "curve": read_curve(directory),
         }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 from typing_extensions import override
 
+from governance.atrest import record_key
 from governance.backends.base import Backend
 from governance.config import FineTune, OpenAIModel
 from governance.contenders.base import Contender, Ring, public_name
@@ -134,7 +135,7 @@ class OpenAI(Contender):
         from governance.backends.cache import AnswerCache
 
         config, server = self.config, self._launch()
-        cache = AnswerCache(self.ring.store.root / "answers.sqlite")
+        cache = AnswerCache(self.ring.store.root / "answers.sqlite", secret=record_key())
         return OpenAIBackend(
             base_url=server.base_url if server else config.base_url or "",
             identity=f"launched:{digest_of(self.identity()['launched'])}" if server else None,

@@ -5,7 +5,7 @@ What comes back is one row per combination that occurs, however many rows the ta
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +111,15 @@ def row_count(source: Path) -> int:
         query = f"SELECT count(*) FROM {_source(database, source)}"  # noqa: S608 - names are quoted
         ((rows,),) = database.sql(query).fetchall()
     return int(rows)
+
+
+def batches(source: Path) -> Iterator[pa.RecordBatch]:
+    """All of a file's rows, a few at a time."""
+    import duckdb
+
+    with duckdb.connect(":memory:", config=_SETTINGS) as database:
+        query = f"SELECT * FROM {_source(database, source)}"  # noqa: S608 - names are quoted
+        yield from database.sql(query).to_arrow_reader(4096)
 
 
 def _source(database: Any, source: Path | pa.Table) -> str:

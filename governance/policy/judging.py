@@ -9,12 +9,14 @@ from datetime import date
 from typing import TypeAlias
 
 from governance.measure import ANY, EVERYONE, Fact, Measurement, NotMeasured, Outcome, Slice
-from governance.policy.model import BASELINE, Control, Finding, ModelVerdict, Policy, Status, Verdict
+from governance.policy.model import Control, Finding, ModelVerdict, Policy, Status, Verdict
 from governance.policy.waivers import Waiver, WaiverState, WaiverUse
 from governance.record import RunRecord
 
 Place: TypeAlias = tuple[str, str | None, str | None]
 """Metric, model, reference: what a control must match exactly."""
+NOT_MEASURED = "not measured: "
+"""How a finding's reason begins where there is an outcome, but no number."""
 
 
 def judge(
@@ -41,11 +43,13 @@ def judge(
         trusted: ids of waivers whose signature was checked.
 
     Raises:
-        ValueError: waivers without a day.
+        ValueError: waivers without a day, or two of one id.
     """
     if waivers and today is None:
         raise ValueError("waivers need a day on which they are held against their dates")
-    known = _Outcomes([*record.outcomes, *changes], record.incumbent)
+    if len({waiver.id for waiver in waivers}) < len(waivers):
+        raise ValueError("expected each waiver's id once")
+    known = _Outcomes([*record.outcomes, *changes], record.incumbent, since=bool(changes))
     covers = _Waivers(waivers, today or date.min, record.audit, policy.signed_waivers, frozenset(trusted))
     models = []
     for entry in record.models:
@@ -104,7 +108,7 @@ def hold(
         Status, the number tested (None: there is none), and the reason in words.
     """
     if isinstance(outcome, NotMeasured):
-        return Status.UNPROVEN, None, f"not measured: {outcome.reason}"
+        return Status.UNPROVEN, None, NOT_MEASURED + outcome.reason
     if isinstance(outcome, Measurement) and outcome.level < level - 1e-9:
         return Status.UNPROVEN, None, f"its interval has level {outcome.level:g}; the policy asks for {level:g}"
     at_least = control.at_least is not None
@@ -149,8 +153,9 @@ def _span(outcome: Measurement) -> str:
 class _Outcomes:
     """Outcomes by what a control must match exactly, so that a control never reads those of another."""
 
-    def __init__(self, outcomes: Iterable[Outcome], incumbent: str | None) -> None:
+    def __init__(self, outcomes: Iterable[Outcome], incumbent: str | None, *, since: bool = False) -> None:
         self._incumbent = incumbent
+        self.since = since  # whether there was a baseline
         self._at: Mapping[Place, dict[Slice, list[Outcome]]] = defaultdict(lambda: defaultdict(list))
         for outcome in outcomes:
             place = (outcome.metric, outcome.model, getattr(outcome, "reference", None))
@@ -202,7 +207,8 @@ def _find(control: Control, model: str, record: RunRecord, policy: Policy, known
         return [finding(Status.UNPROVEN, None, reason)]
     matching = known.of(control, model)
     if not matching:
-        since = " against a baseline; name one: --baseline RUN" if control.reference == BASELINE else ""
+        alone = control.since_baseline and not known.since
+        since = " against a baseline; name one: --baseline RUN" if alone else ""
         return [finding(Status.UNPROVEN, None, f"the record holds no '{control.metric}' for this model{since}")]
     number = policy.bound(control)
     return [finding(*hold(control, one, policy.level, number), one) for one in matching]
@@ -211,7 +217,7 @@ def _find(control: Control, model: str, record: RunRecord, policy: Policy, known
 def _applies(control: Control, model: str, record: RunRecord) -> bool:
     """Whether a control speaks of a model at all; no model is compared with itself."""
     reference = record.incumbent if control.reference == "incumbent" else control.reference
-    if reference is not None and model == reference:
+    if reference is not None and model == reference and not control.since_baseline:
         return False
     if control.models == "candidate":
         return model == record.candidate
@@ -237,14 +243,20 @@ class _Waivers:
         return WaiverState.EARLY if self.today < waiver.granted else WaiverState.USED
 
     def on(self, finding: Finding) -> Finding:
-        """The finding, with the waiver that covers it, if one does."""
+        """The finding, with the waiver that covers it, if one does.
+
+        Where several do, each has its use, and the first by its id is named: the order of the file decides nothing.
+        """
         if not finding.blocks:
             return finding
-        for waiver in self.given:
-            if self.state(waiver) is WaiverState.USED and waiver.fits(finding, self.audit):
-                self.covered[waiver.id] = self.covered.get(waiver.id, 0) + 1
-                return finding.model_copy(update={"waiver": waiver.id})
-        return finding
+        fitting = sorted(
+            waiver.id
+            for waiver in self.given
+            if waiver.fits(finding, self.audit) and self.state(waiver) is WaiverState.USED
+        )
+        for name in fitting:
+            self.covered[name] = self.covered.get(name, 0) + 1
+        return finding.model_copy(update={"waiver": fitting[0]}) if fitting else finding
 
     def uses(self) -> tuple[WaiverUse, ...]:
         """All of them; one in force that covered nothing is unmatched."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from governance.measure import ANY, Outcome, Slice
 from governance.policy.waivers import WaiverUse
+from governance.vocabulary import since_baseline
 
 BASELINE = "baseline"  # the reference of changes since an earlier run
 Severity = Literal["block", "warn"]
@@ -97,7 +98,7 @@ class Control(_Frozen):
     metric: str
     task: str | None = Field(default=None, exclude_if=lambda task: task is None)
     slice: Literal["any"] | dict[str, str] | None = None
-    models: Literal["all", "candidate"] | tuple[str, ...] = "all"
+    models: Literal["all", "candidate"] | Annotated[tuple[str, ...], Field(min_length=1)] = "all"
     reference: str | None = None
     at_least: float | str | None = None
     at_most: float | str | None = None
@@ -107,6 +108,17 @@ class Control(_Frozen):
     why: Mapping[str, str] = Field(default_factory=dict)
     references: tuple[Reference, ...] = Field(default=(), exclude_if=lambda references: not references)
 
+    @field_validator("at_least", "at_most", mode="before")
+    @classmethod
+    def _number(cls, given: object) -> object:
+        """YAML 1.1 takes 1e-5 for text and yes for true: the first is a number, the second is none."""
+        if isinstance(given, bool):
+            raise ValueError("expected a number, or the name of a parameter")  # noqa: TRY004 - pydantic's
+        try:
+            return float(given) if isinstance(given, str) else given
+        except ValueError:
+            return given
+
     @model_validator(mode="after")
     def _one_bound(self) -> Control:
         if (self.at_least is None) == (self.at_most is None):
@@ -114,6 +126,11 @@ class Control(_Frozen):
         if "en" not in self.says:
             raise ValueError("expected a sentence in English under says.en")
         return self
+
+    @property
+    def since_baseline(self) -> bool:
+        """Whether it speaks of what changed since an earlier run; a model may be called "baseline" too."""
+        return self.reference == BASELINE and since_baseline(self.metric)
 
     @property
     def parameter(self) -> str | None:

@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from governance.configfile import validate
 from governance.errors import RecordError
 from governance.files import canonical
 from governance.measure import Outcome
 from governance.policy.judging import judge
 from governance.policy.model import Policy, Verdict
+from governance.policy.places import Places, controls_in, waivers_in
 from governance.policy.reading import load_policy, load_waivers
-from governance.policy.waivers import Waiver
+from governance.policy.waivers import Key, Waiver, signed
 from governance.record import RunRecord
 
 POLICY = "policy.json"
 WAIVERS = "waivers.json"
 CHANGES = "changes.json"
-_OUTCOMES: TypeAdapter[tuple[Outcome, ...]] = TypeAdapter(tuple[Annotated[Outcome, Field(discriminator="kind")], ...])
+PLACES = "places.json"
+OUTCOMES: TypeAdapter[tuple[Outcome, ...]] = TypeAdapter(tuple[Annotated[Outcome, Field(discriminator="kind")], ...])
 _GIVEN: TypeAdapter[tuple[Waiver, ...]] = TypeAdapter(tuple[Waiver, ...])
+_PLACES: TypeAdapter[Places] = TypeAdapter(Places)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What a record is held against. See `governance.policy.judge` for the fields."""
+    """What a record is held against. See `governance.policy.judge` for the fields.
+
+    Attributes:
+        trusted: ids of the waivers whose signature was checked, on the day that they were.
+        places: where controls and waivers stand in their files; decides no verdict, but where reports point.
+    """
 
     policy: Policy
     waivers: tuple[Waiver, ...] = ()
@@ -37,6 +46,7 @@ class Terms:
     trusted: tuple[str, ...] = ()
     changes: tuple[Outcome, ...] = ()
     baseline: str | None = None
+    places: Places = field(default_factory=Places)
 
     @classmethod
     def load(cls, policy: Path | str, waivers: Path | str | None = None, *, base: Path = Path()) -> Terms:
@@ -50,17 +60,45 @@ class Terms:
         Raises:
             ConfigError: one of them can't be read.
         """
-        given = load_waivers(base / waivers) if waivers is not None else ()
-        return cls(policy=load_policy(policy, base=base), waivers=given, today=datetime.now(UTC).date())
+        named = load_policy(policy, base=base)
+        places = Places(controls=controls_in(policy, base=base))
+        terms = cls(policy=named, today=datetime.now(UTC).date(), places=places)
+        return terms if waivers is None else terms.waived(base / waivers, base=base)
+
+    def under(self, policy: Path | str) -> Terms:
+        """The same, but by another policy.
+
+        Raises:
+            ConfigError: it can't be read.
+        """
+        named = load_policy(policy)
+        return replace(self, policy=named, places=replace(self.places, controls=controls_in(policy)))
+
+    def waived(self, waivers: Path, *, base: Path = Path()) -> Terms:
+        """The same, but with the waivers in a file.
+
+        Raises:
+            ConfigError: the file can't be read.
+        """
+        given = load_waivers(waivers)
+        return replace(self, waivers=given, places=replace(self.places, waivers=waivers_in(waivers, base=base)))
+
+    def trusting(self, keys: Sequence[Key]) -> Terms:
+        """The same, but with the waivers' signatures held against these keys and no others.
+
+        Raises:
+            ConfigError: a waiver is signed by none of them, or was changed after it was signed.
+        """
+        return replace(self, trusted=signed(self.waivers, keys))
 
     def judge(self, record: RunRecord) -> Verdict:
-        """The verdict on a record."""
+        """The verdict on a record; waivers for other audits, which may share a file with this one's, are left out."""
         return judge(
             record,
             self.policy,
             changes=self.changes,
             baseline=self.baseline,
-            waivers=self.waivers,
+            waivers=[waiver for waiver in self.waivers if waiver.audit in (None, record.audit)],
             today=self.today,
             trusted=self.trusted,
         )
@@ -72,7 +110,9 @@ class Terms:
             given = [waiver.model_dump(mode="json") for waiver in self.waivers]
             found[WAIVERS] = {"judged": str(self.today), "trusted": sorted(self.trusted), "waivers": given}
         if self.baseline is not None:
-            found[CHANGES] = {"baseline": self.baseline, "outcomes": _OUTCOMES.dump_python(self.changes, mode="json")}
+            found[CHANGES] = {"baseline": self.baseline, "outcomes": OUTCOMES.dump_python(self.changes, mode="json")}
+        if self.places != Places():
+            found[PLACES] = _PLACES.dump_python(self.places, mode="json")
         return {
             name: json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n"
             for name, value in found.items()
@@ -93,18 +133,19 @@ class Terms:
         waivers, changes = _read(folder / WAIVERS), _read(folder / CHANGES)
         try:
             return cls(
-                policy=load_policy(folder / POLICY),
+                policy=validate(Policy, _read(folder / POLICY), folder / POLICY),
                 waivers=_GIVEN.validate_python(waivers.get("waivers", [])),
                 today=date.fromisoformat(str(waivers["judged"])) if waivers else None,
                 trusted=tuple(map(str, waivers.get("trusted", []))),
-                changes=_OUTCOMES.validate_python(changes.get("outcomes", [])),
+                changes=OUTCOMES.validate_python(changes.get("outcomes", [])),
                 baseline=str(changes["baseline"]) if changes else None,
+                places=_PLACES.validate_python(_read(folder / PLACES)),
             )
         except (ValidationError, KeyError, TypeError, ValueError) as error:
             raise RecordError(f"{folder}: not the terms of a judgement ({type(error).__name__})") from None
 
 
-def _read(path: Path) -> dict[str, object]:
+def _read(path: Path) -> dict[str, Any]:
     """A file's mapping; empty where there is no file."""
     if not path.exists():
         return {}

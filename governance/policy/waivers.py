@@ -6,12 +6,14 @@ lacks a signature where the policy asks for one fails the gate, so that no list 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import date
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from governance.errors import ConfigError
 from governance.files import canonical
 
 
@@ -86,6 +88,34 @@ class Waiver(_Frozen):
             and self.slice in (None, finding.slice)
             and (finding.status == "unproven" or (finding.status == "fail" and self.covers == "fail"))
         )
+
+
+Key: TypeAlias = Callable[[bytes, bytes], bool]
+"""A public key: whether a signature, the first, is by it over some bytes."""
+
+
+def signed(waivers: Sequence[Waiver], keys: Sequence[Key]) -> tuple[str, ...]:
+    """Ids of the waivers that were signed with one of the keys; without keys nothing is known, so there are none.
+
+    A signature that fits no key is an error whether or not a policy asks for signatures: somebody changed what was
+    approved, or approved it with a key that nobody here knows, and neither may pass for "not signed".
+
+    Raises:
+        ConfigError: there is such a signature.
+    """
+    if not keys:
+        return ()
+    trusted = []
+    for waiver in waivers:
+        if waiver.signature is None:
+            continue
+        if not any(key(bytes.fromhex(waiver.signature), waiver.signed_bytes()) for key in keys):
+            raise ConfigError(
+                f"waiver '{waiver.id}': its signature fits none of the {len(keys)} keys given: the waiver was changed "
+                f"since its approver ({waiver.approver}) signed it, or the approver's key is missing"
+            )
+        trusted.append(waiver.id)
+    return tuple(trusted)
 
 
 class WaiverState(StrEnum):

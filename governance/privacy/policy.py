@@ -135,7 +135,7 @@ class ScrubPolicy(BaseModel):
     def fingerprint(self) -> str:
         """Digest of all that decides what is taken out: policy, recognisers' source, library and model versions."""
         digest = hashlib.sha256(self.model_dump_json().encode())
-        for module in ("governance.privacy", "configs.lists"):
+        for module in ("governance.privacy", "governance.keys", "configs.lists"):
             digest.update(code_digest(module).encode())
         models = [package for package in self.ner.values() if package is not None]
         for library in (*_LIBRARIES, *sorted(models)):

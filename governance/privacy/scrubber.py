@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from governance.dataset import ScrubbedText
 from governance.errors import ScrubError
-from governance.privacy.keys import Key
+from governance.keys import Key
 from governance.privacy.normalise import readings, repair
 from governance.privacy.overlaps import (
     UNREADABLE,

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from governance import atrest
 from governance.dataset import ScrubbedText
-from governance.files import write_atomic
 from governance.privacy.policy import ScrubPolicy
 from governance.privacy.pool import SHARD, scrub_parallel
 from governance.privacy.scrubber import Scrubbed
@@ -27,11 +27,11 @@ def scrub_shards(texts: Sequence[str], policy: ScrubPolicy, *, workers: int, kee
         ScrubError: as `scrub_parallel`; positions count from the first text that is not kept yet.
     """
     number = 0
-    while (path := keep / f"{number:06d}.json").exists():
-        yield [Scrubbed(ScrubbedText(text), counts) for text, counts in json.loads(path.read_bytes())]
+    while atrest.kept(path := keep / f"{number:06d}.json") is not None:
+        yield [Scrubbed(ScrubbedText(text), counts) for text, counts in json.loads(atrest.read(path))]
         number += 1
     for shard in scrub_parallel(texts[number * SHARD :], policy, workers=workers):
         rows = [[scrubbed.text.text, dict(scrubbed.counts)] for scrubbed in shard]
-        write_atomic(keep / f"{number:06d}.json", json.dumps(rows, ensure_ascii=False).encode())
+        atrest.keep(keep / f"{number:06d}.json", json.dumps(rows, ensure_ascii=False).encode())
         yield shard
         number += 1

@@ -20,7 +20,7 @@ from governance.training.words import SparseLinear
 WEIGHTS = "model.safetensors"
 SETTINGS = "model.json"
 POOLED = 0.7  # length of the pooled states beside hashed words, whose length is 1
-LORA_SCALE = 1.0  # alpha / rank
+LORA_SCALE = 1  # alpha / rank
 CONSTANT = 0.2  # a feature that never changes: the head's bias, inside the bounded gradient
 
 

@@ -8,9 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from governance.errors import ScrubError
+from governance.keys import Key
 from governance.privacy.files.batch import Report, rewrite_arrow, scrub_arrow
 from governance.privacy.files.bulk import Work
-from governance.privacy.keys import Key
 from governance.privacy.leaves import Found, Kind, Rewritten, rewrite
 from governance.privacy.policy import Direction, ScrubPolicy
 from governance.privacy.scrubber import ROUNDS, Scrubber

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from governance.errors import ConfigError, ScrubError
+from governance.keys import NONCE_BYTES, TAG_BYTES, Key, open_sealed, seal
 from governance.privacy.entities import ENTITIES
-from governance.privacy.keys import NONCE_BYTES, TAG_BYTES, Key, open_sealed, seal
 from governance.privacy.overlaps import PLACEHOLDER
 from governance.privacy.policy import Action
 from governance.privacy.standins.canonical import canonical

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from governance.dataset import ScrubbedText
 from governance.errors import ConfigError, ScrubError
-from governance.privacy.keys import Key
+from governance.keys import Key
 from governance.privacy.normalise import repair
 from governance.privacy.overlaps import CHECKSUM, LITERAL, MODEL, Find, Span, redact, resolve
 from governance.privacy.policy import ScrubPolicy

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from governance.errors import ConfigError, ScrubError
 from governance.files import canonical, write_atomic
-from governance.privacy.keys import Key
+from governance.keys import Key
 from governance.privacy.vault.tokens import MOST, draw, numbers, same_value, write
 
 _PURPOSE = "vault"
