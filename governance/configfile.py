@@ -38,12 +38,14 @@ class StrictLoader(yaml.SafeLoader):
     """Safe YAML that refuses a key given twice and aliases (a small file could grow without bound)."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
+        """The next node, unless it is an alias."""
         if self.check_event(yaml.events.AliasEvent):
             event = self.peek_event()  # type: ignore[no-untyped-call]
             raise yaml.constructor.ConstructorError(None, None, "aliases (*name) are not read", event.start_mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
+        """A mapping, unless a key stands in it twice."""
         seen: set[str] = set()
         for key, _ in node.value:
             if key.value in seen:

@@ -77,7 +77,7 @@ def _general(view: View) -> list[Point]:
     say = partial(fill, texts)
     lineage = record.lineage
     purpose = [
-        say("annex.purpose", question=record.question),
+        *([say("annex.purpose", question=record.question)] if record.question.strip() else []),
         say(
             "annex.version", model=model.name, title=model.entry.title, run=record.run, date=texts.date(record.created)
         ),

@@ -312,5 +312,6 @@ def test_audits_may_share_a_file_of_waivers_and_the_last_one_may_go(tmp_path: Pa
     met = shared.judge(record(measured(0.6, 0.7, value=0.65)))
     assert (met.status, met.waivers) == (Status.PASS, ())
     assert shared.judge(record(measured(0.1, 0.2, value=0.15))).status is Status.FAIL
+    assert shared.under("launch").waivers == ()  # whose control the other policy doesn't have
     (tmp_path / "waivers.yaml").write_text("waivers: []\n")
     assert load_waivers(tmp_path / "waivers.yaml") == ()

@@ -66,13 +66,15 @@ class Terms:
         return terms if waivers is None else terms.waived(base / waivers, base=base)
 
     def under(self, policy: Path | str) -> Terms:
-        """The same, but by another policy.
+        """The same, but by another policy, and without waivers for controls that it doesn't have.
 
         Raises:
             ConfigError: it can't be read.
         """
         named = load_policy(policy)
-        return replace(self, policy=named, places=replace(self.places, controls=controls_in(policy)))
+        known = {control.id for control in named.controls}
+        waivers = tuple(waiver for waiver in self.waivers if waiver.control in known)
+        return replace(self, policy=named, waivers=waivers, places=replace(self.places, controls=controls_in(policy)))
 
     def waived(self, waivers: Path, *, base: Path = Path()) -> Terms:
         """The same, but with the waivers in a file.
