@@ -57,6 +57,7 @@ def save_answers(
     arrays["tokens_out"] = pa.array([a.tokens_out for a in answers], pa.int64())
     arrays["output"] = pa.array([a.output for a in answers], pa.string())
     arrays["personal"] = pa.array([a.personal for a in answers], pa.int64())
+    arrays["version"] = pa.array([a.version for a in answers], pa.string())
     for code, name in enumerate(labels.classes):
         scores = [None if a.scores is None else a.scores[code] for a in answers]
         arrays[f"score:{name}"] = pa.array(scores, pa.float64())

@@ -24,9 +24,9 @@ import numpy as np
 from evaluators.base import HELD_OUT, Found, Predictions, Probe, Setting, Subject
 from governance import atrest
 from governance.answers import copy_answers, load_answers, save_answers
-from governance.backends.base import Answer, Backend, Capability, DecidesByGroup
+from governance.backends.base import Answer, Backend, ByRow, Capability, DecidesByGroup
 from governance.conclude import ID_DIGITS, Result, conclude
-from governance.config import ClassifierModel, OpenAIModel
+from governance.config import ClassifierModel, ClosedModel
 from governance.contenders import Contender, Ring, contenders, facts_of
 from governance.dataset import ModelText, ScrubbedDataset
 from governance.describe import data_entry, lineage
@@ -143,6 +143,7 @@ class _Audit:
             scrub=plan.digests["scrub"],
             progress=self.progress,
             account=functools.partial(self._account, rows.train.rows),
+            given=plan.given,
         )
         setting = self._setting(rows)
         probes = [probe for evaluator in plan.evaluators.values() for probe in evaluator.probes(setting)]
@@ -306,10 +307,10 @@ class _Audit:
             shutil.rmtree(finished)  # a new record asks failed rows again; the others' answers were kept
         backend = one.open()
         try:
-            asked = [probe for probe in asked if probe.needs <= backend.capabilities]
+            asked = [probe for probe in asked if {Capability.CLASSIFY, *probe.needs} <= backend.capabilities]
             total = len(held_out) + sum(len(probe.texts) for probe in asked)
             with self.progress.stage(f"ask {one.name}", total), self.store.building(finished) as working:
-                sets = {HELD_OUT: (held_out, self._ask(backend, [setting.test.texts[i] for i in held_out], groups))}
+                sets = {HELD_OUT: (held_out, self._ask_rows(backend, setting.test.take(held_out), groups))}
                 sets |= {probe.name: (np.arange(len(probe.texts)), self._ask(backend, probe.texts)) for probe in asked}
                 failed = sum(answer.failure is not None for _, answers in sets.values() for answer in answers)
                 save_answers(working / "answers.parquet", sets, setting.labels, setting.test)
@@ -320,6 +321,14 @@ class _Audit:
             counted = f"{failed} of {total} rows have no usable answer; coverage counts them"
             self.progress.say(f"  {one.name}: {counted}, and --again asks them again")
         return finished
+
+    def _ask_rows(self, backend: Backend, rows: ScrubbedDataset, groups: Sequence[str | None] | None) -> list[Answer]:
+        """Answers to rows of the data: by their texts or, where a backend knows rows alone, by their numbers."""
+        if Capability.ROWS not in backend.capabilities:
+            return self._ask(backend, rows.texts, groups)
+        answers = list(cast("ByRow", backend).classify_rows(rows.rows.tolist()))
+        self.progress.advance(len(answers))
+        return answers
 
     def _ask(
         self, backend: Backend, texts: Sequence[ModelText], groups: Sequence[str | None] | None = None
@@ -347,7 +356,7 @@ class _Audit:
 
     def _subject(self, one: Contender, facts: Mapping[str, Any], predictions: Mapping[str, Predictions]) -> Subject:
         config = self.plan.config.models[one.name]
-        price = config.price_per_million_tokens if isinstance(config, OpenAIModel) else None
+        price = config.price_per_million_tokens if isinstance(config, ClosedModel) else None
         return Subject(
             name=one.name,
             capabilities=frozenset(Capability(name) for name in facts["capabilities"]),

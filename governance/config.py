@@ -5,7 +5,7 @@ from __future__ import annotations
 import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
@@ -59,6 +59,7 @@ class DataConfig(_Frozen):
     bands: dict[str, Bands] = Field(default_factory=dict)
     cluster: str | None = None
     unit: str | None = None  # column of a user's id, for privacy by user; only its codes are kept
+    id: str | None = None  # column of a row's key, by which files of predictions name it; kept nowhere
     rows: PositiveInt | None = None  # None: all
     test_share: Share = 0.25
     name: str | None = None
@@ -197,21 +198,41 @@ class FineTune(_Frozen):
     limits: VendorLimits = VendorLimits()
 
 
-class OpenAIModel(_Model):
-    """A model behind an OpenAI-compatible API: a vendor's, or one that `launch` starts on loopback."""
+class ClosedModel(_Model):
+    """What every model behind an API has: a prompt, a key, a price, and how it may be asked."""
 
-    kind: Literal["openai"]
+    kind: str
     prompt: str
-    launch: Launch | None = None
     base_url: str | None = None
     model: str | None = None
-    fine_tune: FineTune | None = None  # then there is no `model`: the vendor names the one that it makes
     api_key_env: str | None = None
     price_per_million_tokens: TokenPrice | None = None
+    budget: NonNegativeFloat | None = None  # the most that all its answers may cost, in `currency`; None: no limit
+    requests_per_minute: PositiveInt | None = None
+    tokens_per_minute: PositiveInt | None = None  # read and written together
     concurrency: PositiveInt = 4
     timeout: PositiveFloat = 60.0
     max_retries: Annotated[int, Field(ge=0, le=20)] = 5
     max_tokens: PositiveInt = 8
+
+    @model_validator(mode="after")
+    def _address(self) -> Self:
+        if self.base_url is not None and not self.base_url.startswith(("http://", "https://")):
+            raise ValueError("expected base_url to start with http:// or https://")
+        parts = urllib.parse.urlsplit(self.base_url or "")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("expected base_url without a password, parameters or fragment; keys go into api_key_env")
+        if self.budget is not None and self.price_per_million_tokens is None:
+            raise ValueError("budget: expected price_per_million_tokens beside it, to know what is spent")
+        return self
+
+
+class OpenAIModel(ClosedModel):
+    """A model behind an OpenAI-compatible API: a vendor's, or one that `launch` starts on loopback."""
+
+    kind: Literal["openai"]
+    launch: Launch | None = None
+    fine_tune: FineTune | None = None  # then there is no `model`: the vendor names the one that it makes
 
     @model_validator(mode="after")
     def _one_server(self) -> OpenAIModel:
@@ -223,11 +244,66 @@ class OpenAIModel(_Model):
             raise ValueError("fine_tune: expected no model beside it; the model to start from is fine_tune.base")
         if self.base_url is not None and self.model is None and self.fine_tune is None:
             raise ValueError("expected model, the vendor's name for it, beside base_url")
-        if self.base_url is not None and not self.base_url.startswith(("http://", "https://")):
-            raise ValueError("expected base_url to start with http:// or https://")
-        parts = urllib.parse.urlsplit(self.base_url or "")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("expected base_url without a password, parameters or fragment; keys go into api_key_env")
+        return self
+
+
+class AnthropicModel(ClosedModel):
+    """A model behind Anthropic's Messages API: the vendor's own, or a gateway that speaks it."""
+
+    kind: Literal["anthropic"]
+    model: str = Field(min_length=1)
+    base_url: str | None = None  # None: the vendor's own; without "/v1"
+    max_tokens: PositiveInt = 16  # thoughts included; an answer that reaches it has no label
+    thinking: Literal["disabled"] | None = None  # None: as the model does by itself
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if self.base_url is None and self.api_key_env is None:
+            raise ValueError("expected api_key_env, the environment variable that holds the key")
+        if urllib.parse.urlsplit(self.base_url or "").path.rstrip("/").endswith("/v1"):
+            raise ValueError("base_url: expected the address without /v1, which is added")
+        return self
+
+
+class PredictionsModel(_Model):
+    """What another system answered, from a file that it wrote; every key but `path` names a column of it."""
+
+    kind: Literal["predictions"]
+    path: str  # Parquet, CSV, TSV or JSON lines; package:module/path works
+    id: str = "id"  # a row's value of data.id or, where that is not given, its number, from 0
+    label: str = "label"
+    scores: dict[str, str] = Field(default_factory=dict)  # class -> column of its probability: all classes, or none
+    seconds: str | None = None
+    failure: str | None = None  # rows in which it says anything have failed
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """What its columns mean."""
+        return self.model_dump(include={"id", "label", "scores", "seconds", "failure"})
+
+    @model_validator(mode="after")
+    def _timed_if_priced(self) -> PredictionsModel:
+        if self.price_per_hour is not None and self.seconds is None:
+            raise ValueError("price_per_hour: expected seconds beside it, the column of the time that each row took")
+        return self
+
+
+class CallableModel(_Model):
+    """A Python function: a list of texts in, one label, or {label: probability}, per text out."""
+
+    kind: Literal["callable"]
+    function: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")]  # module:function
+    code: Annotated[bool, Field(strict=True)] = False  # nothing of the module is run unless this is true
+    scores: bool = False  # it answers with {label: probability}
+    batch: Annotated[int, Field(ge=1, le=64)] = 32  # texts at a time
+
+    @model_validator(mode="after")
+    def _vouched_for(self) -> CallableModel:
+        if not self.code:
+            raise ValueError(
+                f"code: expected true, since '{self.function}' is run in this process and may do whatever you may; "
+                "a config from somebody else could name any function there is"
+            )
         return self
 
 
@@ -253,7 +329,10 @@ class MitigatedModel(_Model):
         return self
 
 
-ModelConfig = Annotated[TfidfModel | ClassifierModel | OpenAIModel | MitigatedModel, Field(discriminator="kind")]
+ModelConfig = Annotated[
+    TfidfModel | ClassifierModel | OpenAIModel | AnthropicModel | PredictionsModel | CallableModel | MitigatedModel,
+    Field(discriminator="kind"),
+]
 
 
 class EvaluatorConfig(BaseModel):

@@ -6,7 +6,16 @@ from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
-from governance.config import AuditConfig, ClassifierModel, MitigatedModel, OpenAIModel, TfidfModel, load_config
+from governance.config import (
+    AuditConfig,
+    CallableModel,
+    ClassifierModel,
+    ClosedModel,
+    MitigatedModel,
+    PredictionsModel,
+    TfidfModel,
+    load_config,
+)
 from governance.policy.scope import Scope
 from governance.prepare import evaluator_of
 from governance.tableconfig import KINDS, TableAuditConfig, load_table_config
@@ -70,11 +79,18 @@ def _traits(model: object) -> Iterable[str]:
     """What can be asked of a model, as `governance.vocabulary` names what a metric needs."""
     if isinstance(model, TfidfModel | ClassifierModel | MitigatedModel):
         yield from ("trained", "scores")
+    if isinstance(model, PredictionsModel | CallableModel) and model.scores:
+        yield "scores"
     if isinstance(model, TfidfModel):
         yield "weights"
     if isinstance(model, ClassifierModel) and model.private is not None:
         yield "private"
     if isinstance(model, MitigatedModel):
         yield "mitigated"
-    if getattr(model, "price_per_hour", None) or (isinstance(model, OpenAIModel) and model.price_per_million_tokens):
+    timed = not isinstance(model, PredictionsModel) or model.seconds is not None
+    if timed:
+        yield "seconds"
+    if (timed and getattr(model, "price_per_hour", None)) or (
+        isinstance(model, ClosedModel) and model.price_per_million_tokens
+    ):
         yield "price"

@@ -9,26 +9,33 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib.resources
+import importlib.util
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from governance.backends.predictions import Columns, Given, read_predictions, row_keys
 from governance.backends.prompts import Prompt
 from governance.cleaning import clean_dataset, refused
 from governance.config import (
     EVALUATORS,
+    AnthropicModel,
     AuditConfig,
+    CallableModel,
     ClassifierModel,
+    ClosedModel,
     MitigatedModel,
     OpenAIModel,
+    PredictionsModel,
+    TfidfModel,
     load_config,
 )
 from governance.dataset import Labels, Roles
-from governance.errors import ConfigError, DataError
+from governance.errors import ConfigError, DataError, MissingExtra
 from governance.files import digest_of
 from governance.imports import Log, read_import, select
 from governance.policy import Terms
@@ -44,7 +51,7 @@ if TYPE_CHECKING:
 
 LIBRARIES = (
     "steelyard", "torch", "transformers", "tokenizers", "opacus", "fairlearn", "presidio-analyzer", "spacy",
-    "scikit-learn", "numpy", "scipy", "pyarrow", "duckdb", "dp-accounting", "openai", "skops", "faker",
+    "scikit-learn", "numpy", "scipy", "pyarrow", "duckdb", "dp-accounting", "openai", "anthropic", "skops", "faker",
 )  # fmt: skip
 WEIGHT_FILES = (".safetensors", ".gguf", ".json", ".txt", ".model")
 
@@ -59,13 +66,14 @@ class Plan:
         roles: which column is what.
         dataset: raw rows; only the scrubber may read their texts.
         labels: the task's classes.
-        bases: model name -> folder or file of its pretrained weights.
+        bases: model name -> folder or file of its pretrained weights, its predictions or its code.
         evaluators: config name -> evaluator, settings checked.
         scrub: the scrub policy.
         terms: what judges the record.
         prompts: model name -> its prompt, which fits the classes.
         digests: what the run's identity is made of.
         imports: model name -> what another tool measured of it; a model may stand several times.
+        given: model name -> what a file says that it answered.
     """
 
     config: AuditConfig
@@ -80,6 +88,7 @@ class Plan:
     prompts: Mapping[str, Prompt]
     digests: Mapping[str, Any]
     imports: tuple[tuple[str, Log], ...] = ()
+    given: Mapping[str, Given] = field(default_factory=dict)
 
     @cached_property
     def identity(self) -> str:
@@ -104,12 +113,12 @@ def prepare(source: str) -> Plan:
     terms = within(f"{path}: waivers", lambda: terms.trusting(waiver_keys()))
     bases = {name: base for name, model in config.models.items() if (base := _base(path, name, model)) is not None}
     for name, model in config.models.items():
-        if isinstance(model, OpenAIModel):
+        if isinstance(model, ClosedModel):
             _check_endpoint(path, name, model)
     prompts = {
         name: within(f"{path}: models.{name}.prompt", partial(Prompt.load, model.prompt, path.parent))
         for name, model in config.models.items()
-        if isinstance(model, OpenAIModel)
+        if isinstance(model, ClosedModel)
     }
     imports, imported = _imports(path, config)
     data = config.data
@@ -123,6 +132,7 @@ def prepare(source: str) -> Plan:
     labels = within(str(path), lambda: classes_of(file, dataset, roles, data.positive))
     for name in config.models:
         _check_fit(path, config, name, dataset, labels)
+    given = _given(path, config, file, dataset, labels)
     bound = {name: within(f"{path}: models.{name}.prompt", partial(p.bind, labels)) for name, p in prompts.items()}
     digests = {
         "config": config.model_dump(mode="json", exclude={"policy", "waivers"}),
@@ -136,7 +146,7 @@ def prepare(source: str) -> Plan:
         "versions": dict(versions(*LIBRARIES)),
         **({"imports": imported} if imported else {}),
     }
-    return Plan(config, path, roles, dataset, labels, bases, evaluators, scrub, terms, prompts, digests, imports)
+    return Plan(config, path, roles, dataset, labels, bases, evaluators, scrub, terms, prompts, digests, imports, given)
 
 
 def _imports(path: Path, config: AuditConfig) -> tuple[tuple[tuple[str, Log], ...], dict[str, str]]:
@@ -218,7 +228,37 @@ def _base(path: Path, name: str, model: Any) -> Path | None:
         where = f"{path}: models.{name}.launch.model"
         launched: Path = within(where, lambda: locate(model.launch.model, path.parent))
         return launched
+    if isinstance(model, PredictionsModel):
+        where = f"{path}: models.{name}.path"
+        predicted: Path = within(where, lambda: locate(model.path, path.parent))
+        if not predicted.is_file():
+            raise ConfigError(f"{where}: expected a file, found a folder")
+        return predicted
+    if isinstance(model, CallableModel):
+        from governance.backends.callable import load_function, source_of
+
+        source: Path = within(f"{path}: models.{name}.function", lambda: source_of(model.function))
+        within(f"{path}: models.{name}.function", lambda: load_function(model.function))  # a typo is told before a run
+        return source
     return None
+
+
+def _given(path: Path, config: AuditConfig, file: Path, dataset: Dataset, labels: Labels) -> dict[str, Given]:
+    """What files say that models answered, matched with the rows of the data."""
+    models = {name: model for name, model in config.models.items() if isinstance(model, PredictionsModel)}
+    if not models and config.data.id is None:
+        return {}
+    keys = within(str(path), lambda: row_keys(file, config.data.id, dataset.rows, dataset.read))
+    found = {}
+    for name, model in models.items():
+        where = f"{path}: models.{name}"
+        if model.scores and set(model.scores) != set(labels.classes):
+            classes = ", ".join(labels.classes)
+            raise ConfigError(f"{where}.scores: expected a column for each class ({classes}) and for nothing else")
+        predicted = within(f"{where}.path", lambda m=model: locate(m.path, path.parent))
+        columns = Columns(**model.columns)
+        found[name] = within(where, partial(read_predictions, predicted, columns, keys, labels))
+    return found
 
 
 def _check_layers(where: str, base: Path, model: ClassifierModel) -> None:
@@ -244,7 +284,10 @@ def digest_base(base: Path) -> str:
     return "sha256:" + digest_of({file.name: digest_source(file) for file in files})
 
 
-def _check_endpoint(path: Path, name: str, model: OpenAIModel) -> None:
+def _check_endpoint(path: Path, name: str, model: ClosedModel) -> None:
+    sdk, extra = ("anthropic", "anthropic") if isinstance(model, AnthropicModel) else ("openai", "api")
+    if importlib.util.find_spec(sdk) is None:
+        raise MissingExtra(f"{path}: models.{name}: kind {model.kind} needs {sdk}: pip install 'steelyard[{extra}]'")
     if model.api_key_env is not None and not os.environ.get(model.api_key_env):
         raise ConfigError(
             f"{path}: models.{name}.api_key_env: the environment variable '{model.api_key_env}' is not set; "
@@ -298,7 +341,7 @@ def _check_mitigated(where: str, config: AuditConfig, model: MitigatedModel, lab
         raise ConfigError(f"{where}.of: no model '{model.of}'. {nearest(model.of, config.models)}")
     if isinstance(base, MitigatedModel):
         raise ConfigError(f"{where}.of: expected a model that isn't mitigated itself, found '{model.of}'")
-    if isinstance(base, OpenAIModel):
+    if not isinstance(base, TfidfModel | ClassifierModel):
         kind = f"'{model.of}' of kind {base.kind}"
         raise ConfigError(f"{where}.of: expected a model that this audit trains, found {kind}")
     if isinstance(base, ClassifierModel) and base.private is not None:

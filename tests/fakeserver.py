@@ -56,7 +56,11 @@ Behaviour = Callable[[str, int], Play]
 """User message and how often it was asked before -> what to do."""
 
 
-def _handler(fake: Fake, behave: Behaviour) -> type[BaseHTTPRequestHandler]:
+Check = Callable[[str, dict[str, str], dict[str, Any]], Play | None]
+"""Path, headers and body of a request -> the error that it earns, or None."""
+
+
+def _handler(fake: Fake, behave: Behaviour, check: Check) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -66,13 +70,14 @@ def _handler(fake: Fake, behave: Behaviour) -> type[BaseHTTPRequestHandler]:
             except (OSError, ValueError):
                 return  # the client was killed in the middle of its request
             message = body["messages"][-1]["content"]
+            headers = {name.lower(): value for name, value in self.headers.items()}
             with fake.lock:
                 before = fake.messages.count(message)
                 fake.messages.append(message)
                 fake.bodies.append(body)
-                fake.headers.append({name.lower(): value for name, value in self.headers.items()})
+                fake.headers.append(headers)
                 fake.times.append(time.monotonic())
-            play = behave(message, before)
+            play = check(self.path, headers, body) or behave(message, before)
             time.sleep(play.delay)
             if play.hang_up:
                 self.close_connection = True
@@ -111,10 +116,10 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def fake_server(behave: Behaviour = lambda _message, _before: Play()) -> Iterator[Fake]:
-    """Serve `behave` on a free loopback port."""
+def fake_server(behave: Behaviour = lambda _message, _before: Play(), check: Check = lambda *_: None) -> Iterator[Fake]:
+    """Serve `behave` on a free loopback port; what `check` refuses doesn't get to it."""
     fake = Fake("")
-    server = _Server(("127.0.0.1", 0), _handler(fake, behave))
+    server = _Server(("127.0.0.1", 0), _handler(fake, behave, check))
     fake.url = f"http://127.0.0.1:{server.server_port}/v1"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()

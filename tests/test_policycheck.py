@@ -437,7 +437,7 @@ def test_a_config_is_checked_with_its_own_policy_and_waivers(tmp_path: Path) -> 
     )
     assert "w.yaml:2: error: waiver 'w': no control 'c9'" in result.output
     assert scope_of(str(config)).groups == ("department", "age_band")
-    assert scope_of(str(config)).models == {"baseline": {"trained", "scores", "weights", "price"}}
+    assert scope_of(str(config)).models == {"baseline": {"trained", "scores", "weights", "price", "seconds"}}
 
 
 def test_a_run_is_checked_by_its_record(tmp_path: Path) -> None:

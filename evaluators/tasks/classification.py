@@ -219,17 +219,18 @@ class _Sheet:
         return self._score(metric, value, bounds, n=len(truth), counts=counts)
 
     def _latency(self) -> list[Outcome]:
-        """Over all rows asked: a row that failed slowly was waited for too."""
-        if not self.answers.seconds.any():
+        """Over all rows asked: a row that failed slowly was waited for too; one without a time was never asked."""
+        timed = self.answers.seconds > 0
+        if not timed.any():
             return [self._missing(metric, "its answers carry no times") for metric in _QUANTILES]
         outcomes: list[Outcome] = []
         for metric, quantile in _QUANTILES.items():
-            value, bounds = quantile_interval(self.answers.seconds, quantile, self.setting.level)
+            value, bounds = quantile_interval(self.answers.seconds[timed], quantile, self.setting.level)
             method = "order statistics over all rows asked, failed ones included; rows taken as independent"
-            counts = {"failed": int((~self.answered).sum())}
+            counts = {"failed": int((~self.answered & timed).sum())}
             outcomes.append(
                 self._measured(
-                    metric, value, bounds, n=len(self.answers), unit=Unit.SECONDS, method=method, counts=counts
+                    metric, value, bounds, n=int(timed.sum()), unit=Unit.SECONDS, method=method, counts=counts
                 )
             )
         return outcomes
@@ -238,15 +239,17 @@ class _Sheet:
         """Money per 1,000 rows asked, by tokens where they are priced and counted, else by time."""
         prices, hour = self.subject.price_per_million_tokens, self.subject.price_per_hour
         read, written = self.answers.tokens_in, self.answers.tokens_out
+        clusters, timed = self.asked_clusters, self.answers.seconds > 0
         if prices is not None and read is not None and written is not None:
             each, basis = (read * prices[0] + written * prices[1]) / 1e6, "tokens"
-        elif hour is not None and self.answers.seconds.any():
-            each, basis = self.answers.seconds * hour / 3600, "time"
+        elif hour is not None and timed.any():
+            each, basis = self.answers.seconds[timed] * hour / 3600, "time"
+            clusters = clusters[timed]
         else:
             stated = prices is not None or hour is not None
             reason = "a price is stated, but its answers carry neither token counts nor times"
             return self._missing("quality.cost", reason if stated else "no price stated in the config")
-        boot = ClusterBootstrap(self.asked_clusters, draws=self.draws, seed=self.setting.seed)
+        boot = ClusterBootstrap(clusters, draws=self.draws, seed=self.setting.seed)
         table = boot.table(np.stack([each * 1000, np.ones_like(each)], axis=1))
         cost, rows = boot.sums(table).T
         value = float(each.mean() * 1000)

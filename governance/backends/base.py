@@ -21,6 +21,7 @@ class Capability(StrEnum):
     SCORES = "scores"  # a probability per class, not only a label
     WEIGHTS = "weights"  # one readable weight per word and class
     TOKENS = "tokens"  # counts tokens, so it can be priced by them
+    ROWS = "rows"  # answers rows of the data, by their number; without "classify", nothing else
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,7 @@ class Answer:
         tokens_out: tokens written, where counted.
         output: what a generating model said, scrubbed; None for models that emit labels alone.
         personal: pieces of personal data that the scrubber took out of `output`.
+        version: the model's name and version as the endpoint behind it reported with this answer.
     """
 
     label: str | None = None
@@ -46,6 +48,7 @@ class Answer:
     tokens_out: int | None = None
     output: str | None = None
     personal: int = 0
+    version: str | None = None
 
     def __post_init__(self) -> None:
         if (self.label is None) == (self.failure is None):
@@ -94,6 +97,14 @@ class DecidesByGroup(Protocol):
 
     def classify_in_groups(self, texts: Sequence[ModelText], groups: Sequence[str | None]) -> Sequence[Answer]:
         """One answer per text and its group's value, in order; None: the row has no value."""
+        ...
+
+
+class ByRow(Protocol):
+    """A backend with `Capability.ROWS`: it knows the answers to rows of the data, whatever their text."""
+
+    def classify_rows(self, rows: Sequence[int]) -> Sequence[Answer]:
+        """One answer per row, in order; a row is named by its number in the data's source."""
         ...
 
 

@@ -6,15 +6,14 @@ them gets past this module.
 
 from __future__ import annotations
 
+import importlib
 import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import openai
+from types import ModuleType
+from typing import Any
 
 TRIES = "steelyard.tries"
 """Key in a request's extensions: which try this is, from 1."""
@@ -25,6 +24,7 @@ PROBLEM = "steelyard.problem"
 _TRANSIENT = frozenset({408, 409, 425, 429})
 _HINTS = {
     401: "the endpoint refuses the key",
+    402: "the account can't pay",
     403: "the endpoint refuses access",
     404: "no such model or address",
 }
@@ -55,17 +55,22 @@ class Fault:
     seconds: float = 0.0
 
 
-def fault_of(error: openai.OpenAIError, timeout: float) -> Fault:
-    """Read an exception of the SDK, which has given up retrying."""
-    import openai
+def fault_of(error: Exception, timeout: float, sdk: ModuleType | None = None) -> Fault:
+    """Read an exception of an SDK, which has given up retrying.
 
-    if isinstance(error, openai.APITimeoutError):
+    Args:
+        error: what it raised.
+        timeout: seconds that one try had.
+        sdk: whose exception it is; openai and anthropic name theirs alike. None: openai's.
+    """
+    known: Any = sdk or importlib.import_module("openai")
+    if isinstance(error, known.APITimeoutError):
         return Fault(f"timed out after {timeout:g} s{_after(error.request)}", Blame.ENDPOINT)
-    if isinstance(error, openai.APIConnectionError):
+    if isinstance(error, known.APIConnectionError):
         problem = error.request.extensions.get(PROBLEM)
         reason, left = (problem, True) if problem else _connection(error)
         return Fault(f"{reason}{_after(error.request)}", Blame.ENDPOINT, left)
-    if isinstance(error, openai.APIStatusError):
+    if isinstance(error, known.APIStatusError):
         return _status(error.status_code, error.response.request)
     return Fault("the response can't be read", Blame.ROW)
 

@@ -11,9 +11,11 @@ import importlib
 import ipaddress
 import logging
 import time
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -26,21 +28,51 @@ from governance.errors import ConfigError, MissingExtra
 if TYPE_CHECKING:
     import openai
 
-_PATH = "/chat/completions"
 _REPLY = "steelyard.reply"
 _RETRY_ROOM = 300.0  # seconds that a row may wait between its tries, all together
 _HEADERS = frozenset({"host", "accept", "accept-encoding", "connection", "content-type", "content-length"})
-_TALKERS = ("openai", "httpx2", "httpcore2", "httpx", "httpcore")
+_TALKERS = ("openai", "anthropic", "httpx2", "httpcore2", "httpx", "httpcore")
+
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True)
+class Tries:
+    """What became of the tries of one request.
+
+    Attributes:
+        again: called for each try after the first, as it leaves.
+        begun: tries that left, or were about to.
+        refused: tries that the endpoint answered with an error status.
+    """
+
+    again: Callable[[], None]
+    begun: int = 0
+    refused: int = 0
+
+    def in_doubt(self, found: Reply | Fault) -> int:
+        """Tries that got neither an answer nor an error: the endpoint may have answered, and charge for, them."""
+        if isinstance(found, Fault) and not found.left:
+            return 0
+        return max(0, self.begun - self.refused - isinstance(found, Reply))
+
+
+_TRIES: ContextVar[Tries | None] = ContextVar("tries", default=None)
 
 
 class Line:
-    """How to reach one endpoint. Its `repr` shows the host alone."""
+    """How to reach one endpoint of OpenAI's kind; a subclass reaches another kind. Its `repr` shows the host alone."""
+
+    SDK: ClassVar[str] = "openai"
+    EXTRA: ClassVar[str] = "api"
+    RAISES: ClassVar[str] = "OpenAIError"  # the base of all that it raises
+    PATH: ClassVar[str] = "/chat/completions"
 
     def __init__(self, base_url: str, api_key: SecretStr | None, *, timeout: float, max_retries: int) -> None:
         """Check what can be checked without sending anything.
 
         Args:
-            base_url: the endpoint, up to and including "/v1".
+            base_url: the endpoint, up to where `PATH` begins.
             api_key: the key; None for endpoints that want none.
             timeout: seconds for one try.
             max_retries: tries after the first.
@@ -52,7 +84,8 @@ class Line:
         self.host, loopback = _endpoint(base_url)
         if api_key is not None and not _is_header_safe(api_key.get_secret_value()):
             raise ConfigError("the API key holds characters that can't be sent; expected printable ASCII, not empty")
-        self._sdk, self._http = _import_sdk()
+        self._sdk, self._http = _import_sdk(self.SDK, self.EXTRA)
+        self._raised: type[Exception] = getattr(self._sdk, self.RAISES)
         self._base_url, self._api_key = base_url, api_key
         self._timeout, self._max_retries = timeout, max_retries
         self._use_proxies = not loopback  # a vendor may be reachable through one only
@@ -60,27 +93,37 @@ class Line:
     def __repr__(self) -> str:
         return f"Line(host={self.host!r})"
 
-    async def ask(self, client: openai.AsyncOpenAI, body: Mapping[str, object]) -> Reply | Fault:
-        """Send one request, as often as it takes. The reply isn't scrubbed yet; a fault says how long it took."""
+    async def ask(self, client: Any, body: Mapping[str, object], tries: Tries | None = None) -> Reply | Fault:
+        """Send one request, as often as it takes. The reply isn't scrubbed yet; a fault says how long it took.
+
+        Args:
+            client: from `open`.
+            body: as the endpoint wants it.
+            tries: where to keep account of its tries.
+        """
         started = time.monotonic()
-        found = await self._send(client, body)
+        token = _TRIES.set(tries)
+        try:
+            found = await self._send(client, body)
+        finally:
+            _TRIES.reset(token)
         return replace(found, seconds=time.monotonic() - started) if isinstance(found, Fault) else found
 
-    async def _send(self, client: openai.AsyncOpenAI, body: Mapping[str, object]) -> Reply | Fault:
+    async def _send(self, client: Any, body: Mapping[str, object]) -> Reply | Fault:
         try:
             # The SDK's own limit is per read, so a server that drips would never reach it.
             async with asyncio.timeout(self._timeout * (self._max_retries + 1) + _RETRY_ROOM):
                 # Asked for as it came: the SDK's own models of an answer believe whatever they are told.
-                response = await client.post(_PATH, cast_to=self._http.Response, body=body)
+                response = await client.post(self.PATH, cast_to=self._http.Response, body=body)
         except TimeoutError:
             return Fault("timed out: the answer came too slowly", Blame.ENDPOINT)
-        except self._sdk.OpenAIError as error:
-            return fault_of(error, self._timeout)
+        except self._raised as error:
+            return fault_of(error, self._timeout, self._sdk)
         reply: Reply = response.extensions[_REPLY]
         return reply.model_copy(update={"seconds": response.elapsed.total_seconds()})
 
-    def open(self) -> openai.AsyncOpenAI:
-        """A client for the event loop that runs now; an async context manager."""
+    def open(self) -> Any:
+        """The SDK's client for the event loop that runs now; an async context manager."""
         for name in _TALKERS:  # at DEBUG they write requests; each time, since an environment variable raises it
             logging.getLogger(name).setLevel(logging.WARNING)
         transport = self._sdk.DefaultAsyncHttpxClient(
@@ -89,6 +132,9 @@ class Line:
             timeout=self._timeout,
             event_hooks={"request": [self._send_ours_alone], "response": [self._read]},
         )
+        return self._client(transport)
+
+    def _client(self, transport: Any) -> Any:
         client: openai.AsyncOpenAI = self._sdk.AsyncOpenAI(
             api_key=self._secret() or "none",
             base_url=self._base_url,
@@ -98,6 +144,15 @@ class Line:
         )
         return client
 
+    def _headers(self) -> Mapping[str, str]:
+        """What is sent beside the transport's own headers."""
+        secret = self._secret()
+        return {"user-agent": "steelyard"} | ({} if secret is None else {"authorization": f"Bearer {secret}"})
+
+    def _reply(self, body: bytes) -> Reply | str:
+        """A response's body as a reply, or why it is none."""
+        return read_body(body)
+
     def _secret(self) -> str | None:
         return None if self._api_key is None else self._api_key.get_secret_value()
 
@@ -105,32 +160,37 @@ class Line:
         request.extensions[TRIES] = int(request.headers.get("x-stainless-retry-count", 0)) + 1
         for name in set(request.headers) - _HEADERS:
             del request.headers[name]
-        request.headers["user-agent"] = "steelyard"
-        secret = self._secret()
-        if secret is not None:
-            request.headers["authorization"] = f"Bearer {secret}"
+        request.headers.update(self._headers())
+        tries = _TRIES.get()
+        if tries is not None:
+            if tries.begun:
+                tries.again()
+            tries.begun += 1
 
     async def _read(self, response: Any) -> None:
         """Read a success here, so that the SDK tries again when it turns out to be nonsense."""
         if not response.is_success:
+            tries = _TRIES.get()
+            if tries is not None:
+                tries.refused += 1
             return
         await response.aread()
-        reply = read_body(response.content)
+        reply = self._reply(response.content)
         if isinstance(reply, str):
             response.request.extensions[PROBLEM] = reply
             raise self._http.RemoteProtocolError(reply)
         response.extensions[_REPLY] = reply
 
 
-def _import_sdk() -> tuple[Any, Any]:
+def _import_sdk(name: str, extra: str) -> tuple[Any, Any]:
     """The SDK, and the HTTP library that it stands on."""
     try:
-        sdk = importlib.import_module("openai")
+        sdk = importlib.import_module(name)
         return sdk, importlib.import_module("httpx2")
     except ModuleNotFoundError as error:
-        if error.name != "openai":
+        if error.name != name:
             raise
-        raise MissingExtra("a model behind an API needs openai: pip install 'steelyard[api]'") from None
+        raise MissingExtra(f"a model behind an API needs {name}: pip install 'steelyard[{extra}]'") from None
 
 
 def _endpoint(base_url: str) -> tuple[str, bool]:
@@ -156,3 +216,13 @@ def _endpoint(base_url: str) -> tuple[str, bool]:
 
 def _is_header_safe(secret: str) -> bool:
     return bool(secret) and secret.isascii() and secret.isprintable() and " " not in secret
+
+
+def run_to_end(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run to the end; in a thread of its own where a loop runs already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(asyncio.run, work).result()

@@ -1,4 +1,4 @@
-"""Reads a chat completion as sent by a stranger: nothing in it is taken for granted."""
+"""Reads a model's answer as sent by a stranger, a chat completion or a message: nothing in it is taken for granted."""
 
 from __future__ import annotations
 
@@ -11,6 +11,14 @@ MAX_BYTES = 2_000_000
 MAX_OUTPUT = 4_000
 """Characters of an answer; a few tokens were asked for, and scrubbing megabytes would take minutes."""
 _MAX_NAME = 100
+_THOUGHTS = frozenset({"thinking", "redacted_thinking"})
+_STOPPED = {
+    "refusal": "the model refused to answer",
+    "max_tokens": "the answer was cut off at max_tokens",
+    "model_context_window_exceeded": "the answer was cut off at the end of the model's context",
+    "pause_turn": "the answer was not finished",
+    "tool_use": "the model asked for a tool instead of answering",
+}
 
 
 def read_body(body: bytes) -> Reply | str:
@@ -18,12 +26,9 @@ def read_body(body: bytes) -> Reply | str:
 
     The reply's `output` is not scrubbed yet, and its `seconds` are not set.
     """
-    if len(body) > MAX_BYTES:
-        return "the response is too large"
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        return "the response is not JSON"
+    found = _parsed(body)
+    if isinstance(found, str):
+        return found
     choices = _at(found, "choices")
     if not isinstance(choices, list) or not choices:
         return "the response holds no answer"
@@ -49,6 +54,60 @@ def _content(choice: Any, message: dict[str, Any]) -> tuple[str | None, str | No
         return None, "the model refused to answer"
     if not isinstance(content, str):
         return None, "the answer holds no text"
+    return _fit(content)
+
+
+def read_message(body: bytes) -> Reply | str:
+    """A response's body as a reply, or why it is not a message of Anthropic's API.
+
+    An answer that was cut off, or that isn't text alone, counts as none: what is there is not all of it. Thoughts
+    before an answer are no part of it. The reply is as `read_body` leaves it.
+
+    Source:
+        The Messages API as published; `anthropic.types.Message` and its `StopReason`.
+    """
+    found = _parsed(body)
+    if isinstance(found, str):
+        return found
+    blocks = _at(found, "content")
+    if _at(found, "type") != "message" or not isinstance(blocks, list):
+        return "the response holds no answer"
+    output, problem = _text(blocks, _at(found, "stop_reason"))
+    usage = _at(found, "usage")
+    read = [_count(usage, name) for name in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")]
+    return Reply(
+        output=output,
+        problem=problem,
+        tokens_in=None if read[0] is None else sum(count for count in read if count is not None),
+        tokens_out=_count(usage, "output_tokens"),
+        model=_name(_at(found, "model")),
+    )
+
+
+def _text(blocks: list[Any], stopped: Any) -> tuple[str | None, str | None]:
+    if isinstance(stopped, str) and stopped in _STOPPED:
+        return None, _STOPPED[stopped]
+    answer = [block for block in blocks if _at(block, "type") not in _THOUGHTS]
+    texts = [_at(block, "text") for block in answer if _at(block, "type") == "text"]
+    if len(texts) < len(answer):
+        return None, "the answer holds something else than text"
+    if not all(isinstance(text, str) for text in texts) or not any(texts):
+        return None, "the answer holds no text"
+    return _fit("".join(texts))
+
+
+def _parsed(body: bytes) -> Any:
+    """What a body holds, or in words why it holds nothing; JSON that is a string alone is no answer either."""
+    if len(body) > MAX_BYTES:
+        return "the response is too large"
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return "the response is not JSON"
+    return "the response holds no answer" if isinstance(found, str) else found
+
+
+def _fit(content: str) -> tuple[str | None, str | None]:
     if len(content) > MAX_OUTPUT:
         return None, f"the answer is longer than {MAX_OUTPUT} characters"
     # Half a surrogate pair can be written in JSON, but not in a file.

@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from governance.config import ClassifierModel, MitigatedModel, OpenAIModel, TfidfModel
+from governance.config import (
+    AnthropicModel,
+    CallableModel,
+    ClassifierModel,
+    MitigatedModel,
+    OpenAIModel,
+    PredictionsModel,
+    TfidfModel,
+)
+from governance.contenders.anthropic import Anthropic
 from governance.contenders.base import Contender, Ring, Trainable, facts_of, public_name
+from governance.contenders.callable import Function
 from governance.contenders.classifier import Classifier
 from governance.contenders.mitigated import Mitigated
 from governance.contenders.openai import OpenAI
+from governance.contenders.predictions import Predictions
 from governance.contenders.tfidf import Tfidf
 
 __all__ = ["Contender", "Ring", "contenders", "facts_of", "public_name"]
@@ -18,6 +29,9 @@ KINDS: dict[type, Callable[[str, Any, Ring], Contender]] = {
     TfidfModel: Tfidf,
     ClassifierModel: Classifier,
     OpenAIModel: OpenAI,
+    AnthropicModel: Anthropic,
+    PredictionsModel: Predictions,
+    CallableModel: Function,
 }
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from typing_extensions import override
 
 from governance.backends.base import Backend, Featured
+from governance.backends.predictions import Given
 from governance.backends.prompts import Prompt
 from governance.claims import PrivacyClaim
 from governance.dataset import Labels, ScrubbedDataset
@@ -40,12 +41,13 @@ class Ring:
         labels: the task's classes.
         language: of the data.
         seed: of everything random that may be seeded.
-        base: model name -> folder or file of pretrained weights, and its digest.
+        base: model name -> folder or file of pretrained weights, of predictions or of code, and its digest.
         prompts: model name -> its prompt.
         gate: scrubs prompts and answers.
         scrub: fingerprint of the policy behind the gate.
         progress: where to say what is being done.
         account: opens a private run in the data set's budget book: the run's name, its folder, its plan.
+        given: model name -> what a file says that it answered.
     """
 
     store: Store
@@ -60,6 +62,7 @@ class Ring:
     scrub: str
     progress: Progress
     account: Callable[[str, Path, Plan], Account]
+    given: Mapping[str, Given] = field(default_factory=dict)
 
 
 class Contender(ABC):
@@ -164,6 +167,8 @@ def facts_of(backend: Backend) -> dict[str, Any]:
         "capabilities": sorted(backend.capabilities),
         "sent": dict(getattr(backend, "sent", {})),
         "reported_model": getattr(backend, "reported_model", None),
+        "versions": dict(getattr(backend, "versions", {})),
+        "spent": getattr(backend, "spent", None),
         "fell_back": getattr(backend, "fell_back", None),
     }
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import urllib.parse
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import SecretStr
 from typing_extensions import override
 
-from governance.atrest import record_key
 from governance.backends.base import Backend
 from governance.config import FineTune, OpenAIModel
-from governance.contenders.base import Contender, Ring, public_name
+from governance.contenders.base import Ring, public_name
+from governance.contenders.closed import Closed, host_of, noted
 from governance.errors import SteelyardError
 from governance.files import digest_of
 from governance.record import ModelEntry, VendorTraining
@@ -30,14 +27,14 @@ _STAND_IN = "on loopback; stands in for a vendor's model"
 _TUNED = "fine-tuned by the vendor, which saw the scrubbed rows; no privacy claim covers it"
 
 
-class OpenAI(Contender):
+class OpenAI(Closed):
     """A model behind an OpenAI-compatible API: a vendor's, or one on loopback that stands in for it.
 
     Where the config asks for it, the vendor first fine-tunes it on the scrubbed training rows.
     """
 
     def __init__(self, name: str, config: OpenAIModel, ring: Ring) -> None:
-        super().__init__(name, ring)
+        super().__init__(name, config, ring)
         self.config = config
         self.trained = config.fine_tune is not None
 
@@ -112,19 +109,14 @@ class OpenAI(Contender):
     def _model(self) -> str | None:
         return self._training.model if self._training else self.config.model
 
-    def _api_key(self) -> SecretStr | None:
-        return SecretStr(os.environ[self.config.api_key_env]) if self.config.api_key_env else None
-
     @override
     def identity(self) -> Mapping[str, object]:
         launch = self.config.launch
         return {
+            **self._asked_alike(),
             # A vendor never gives the name of one fine-tuned model to another.
             "model": self._model,
-            "endpoint": self.config.base_url,
             "launched": [launch.server, self.ring.base[self.name][1]] if launch else None,
-            "prompt": self.ring.prompts[self.name].bind(self.ring.labels).digest(),
-            "max_tokens": self.config.max_tokens,
             "code": code_digest("governance.backends", "governance.privacy"),
             "versions": dict(versions("openai", "transformers") if launch else versions("openai")),
         }
@@ -132,25 +124,16 @@ class OpenAI(Contender):
     @override
     def open(self) -> Backend:
         from governance.backends.api import OpenAIBackend
-        from governance.backends.cache import AnswerCache
 
-        config, server = self.config, self._launch()
-        cache = AnswerCache(self.ring.store.root / "answers.sqlite", secret=record_key())
+        config, server, cache = self.config, self._launch(), self._cache()
         return OpenAIBackend(
             base_url=server.base_url if server else config.base_url or "",
             identity=f"launched:{digest_of(self.identity()['launched'])}" if server else None,
             model=server.served_model if server else self._model or "",
-            api_key=self._api_key(),
-            prompt=self.ring.prompts[self.name],
-            labels=self.ring.labels,
-            gate=self.ring.gate,
             cache=cache,
-            concurrency=config.concurrency,
-            timeout=config.timeout,
-            max_retries=config.max_retries,
-            max_tokens=config.max_tokens,
             seed=self.ring.seed,
             owned=(cache, server) if server else (cache,),
+            **self._asking(),
         )
 
     def _launch(self) -> Server | None:
@@ -179,7 +162,7 @@ class OpenAI(Contender):
             title=config.title or ("model fine-tuned by a vendor" if training else "model behind an API"),
             source=f"{public_name(launch.model)} through {launch.server}" if launch else host_of(config.base_url or ""),
             licence=config.licence,
-            note=config.note or (_TUNED if training else _STAND_IN if launch else None),
+            note=noted(config.note or (_TUNED if training else _STAND_IN if launch else None), facts),
             trained=self.trained,
             trained_on=training.training.rows if training else None,
             trained_parts="known to the vendor alone" if training else None,
@@ -190,7 +173,8 @@ class OpenAI(Contender):
                 "temperature": 0.0,
                 "max_tokens": config.max_tokens,
                 "concurrency": config.concurrency,
-                **(_shown(training) if training else {}),
+                **self._shown(facts),
+                **(_told(training) if training else {}),
             },
             digest=self.ring.base[self.name][1] if launch else None,
             capabilities=tuple(facts["capabilities"]),
@@ -200,7 +184,7 @@ class OpenAI(Contender):
         )
 
 
-def _shown(training: VendorTraining) -> dict[str, str | int | float | None]:
+def _told(training: VendorTraining) -> dict[str, str | int | float | None]:
     """What a table of settings shows of a vendor's training; the rest is in the chapter on privacy."""
     return {
         "base": training.base_reported,
@@ -209,9 +193,3 @@ def _shown(training: VendorTraining) -> dict[str, str | int | float | None]:
         **training.hyperparameters,
         "trained_tokens": training.trained_tokens,
     }
-
-
-def host_of(url: str) -> str:
-    """Scheme and host of an endpoint, without credentials or query."""
-    parts = urllib.parse.urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}"

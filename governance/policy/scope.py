@@ -20,6 +20,7 @@ _WHAT = {
     "private": "it isn't trained with differential privacy",
     "mitigated": "it isn't a mitigated model",
     "price": "no price is stated for it",
+    "seconds": "nobody says how long its rows took",
 }
 """What a metric needs of a model -> why it is lacking, for a model's traits as `Scope.models` names them."""
 Source: TypeAlias = tuple[Entry, str]
@@ -34,7 +35,8 @@ class Scope:
         audit: its name.
         candidate: the model that the verdict is about.
         incumbent: the system to beat, if there is one.
-        models: model -> what can be asked of it: "trained", "scores", "weights", "private", "mitigated", "price".
+        models: model -> what can be asked of it: "trained", "scores", "weights", "private", "mitigated", "price",
+            "seconds".
         bases: mitigated model -> the one that it was made from.
         makers: evaluators, or the kind of table as "table:ranking" -> their settings.
         groups: group columns, bands included.
