@@ -21,8 +21,8 @@ import numpy as np
 
 from benchmarks.products import product_copy
 from governance.audit import scrubbed
-from governance.config import TfidfModel
 from governance.dataset import Labels, ScrubbedDataset
+from governance.modelconfig import TfidfModel
 from governance.statistics.bootstrap import ClusterBootstrap, Ranking
 from governance.store import versions
 from governance.training.classifier import Features, Recipe, probabilities, train

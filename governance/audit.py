@@ -26,7 +26,6 @@ from governance import atrest
 from governance.answers import copy_answers, load_answers, save_answers
 from governance.backends.base import Answer, Backend, ByRow, Capability, DecidesByGroup
 from governance.conclude import ID_DIGITS, Result, conclude
-from governance.config import ClassifierModel, ClosedModel
 from governance.contenders import Contender, Ring, contenders, facts_of
 from governance.dataset import ModelText, ScrubbedDataset
 from governance.describe import data_entry, lineage
@@ -35,6 +34,7 @@ from governance.files import digest_file, digest_of, write_atomic
 from governance.imports import figures
 from governance.inputs import INPUTS, save_inputs, summarise
 from governance.measure import Outcome
+from governance.modelconfig import ClassifierModel, ClosedModel
 from governance.offline import stay_home
 from governance.prepare import Plan, prepare
 from governance.progress import Progress

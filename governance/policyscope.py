@@ -6,15 +6,14 @@ from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
-from governance.config import (
-    AuditConfig,
+from governance.config import AuditConfig, load_config
+from governance.modelconfig import (
     CallableModel,
     ClassifierModel,
     ClosedModel,
     MitigatedModel,
     PredictionsModel,
     TfidfModel,
-    load_config,
 )
 from governance.policy.scope import Scope
 from governance.prepare import evaluator_of

@@ -21,10 +21,13 @@ from typing import TYPE_CHECKING, Any
 from governance.backends.predictions import Columns, Given, read_predictions, row_keys
 from governance.backends.prompts import Prompt
 from governance.cleaning import clean_dataset, refused
-from governance.config import (
-    EVALUATORS,
+from governance.config import EVALUATORS, AuditConfig, load_config
+from governance.dataset import Labels, Roles
+from governance.errors import ConfigError, DataError, MissingExtra
+from governance.files import digest_of
+from governance.imports import Log, read_import, select
+from governance.modelconfig import (
     AnthropicModel,
-    AuditConfig,
     CallableModel,
     ClassifierModel,
     ClosedModel,
@@ -32,12 +35,7 @@ from governance.config import (
     OpenAIModel,
     PredictionsModel,
     TfidfModel,
-    load_config,
 )
-from governance.dataset import Labels, Roles
-from governance.errors import ConfigError, DataError, MissingExtra
-from governance.files import digest_of
-from governance.imports import Log, read_import, select
 from governance.policy import Terms
 from governance.privacy.policy import ScrubPolicy
 from governance.privacy.policy import load_policy as load_scrub_policy

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from governance.cleanconfig import CleaningConfig
-from governance.config import BudgetConfig, Language, Name, Private, ScrubConfig
+from governance.config import BudgetConfig, Language, Name, ScrubConfig
 from governance.configfile import find, read
+from governance.modelconfig import Private
 
 
 class Frozen(BaseModel):

@@ -24,9 +24,9 @@ from governance.backends.asking import Asking
 from governance.backends.cache import AnswerCache
 from governance.backends.limits import MINUTE, Limits, Pace, Spending, Tokens, most
 from governance.backends.prompts import Prompt
-from governance.config import ClosedModel
 from governance.contenders.closed import noted
 from governance.dataset import Labels, ModelText, ScrubbedText
+from governance.modelconfig import ClosedModel
 from tests.fakeanthropic import KEY, Said, fake_anthropic
 from tests.fakeserver import SOON, Fake, Play, fake_server
 

@@ -5,15 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from governance.config import (
-    AnthropicModel,
-    CallableModel,
-    ClassifierModel,
-    MitigatedModel,
-    OpenAIModel,
-    PredictionsModel,
-    TfidfModel,
-)
 from governance.contenders.anthropic import Anthropic
 from governance.contenders.base import Contender, Ring, Trainable, facts_of, public_name
 from governance.contenders.callable import Function
@@ -22,6 +13,15 @@ from governance.contenders.mitigated import Mitigated
 from governance.contenders.openai import OpenAI
 from governance.contenders.predictions import Predictions
 from governance.contenders.tfidf import Tfidf
+from governance.modelconfig import (
+    AnthropicModel,
+    CallableModel,
+    ClassifierModel,
+    MitigatedModel,
+    OpenAIModel,
+    PredictionsModel,
+    TfidfModel,
+)
 
 __all__ = ["Contender", "Ring", "contenders", "facts_of", "public_name"]
 

@@ -8,9 +8,9 @@ from typing import Any
 from typing_extensions import override
 
 from governance.backends.base import Backend
-from governance.config import AnthropicModel
 from governance.contenders.base import Ring
 from governance.contenders.closed import Closed, host_of, noted
+from governance.modelconfig import AnthropicModel
 from governance.record import ModelEntry
 from governance.store import code_digest, versions
 

@@ -8,8 +8,8 @@ from typing import Any
 from typing_extensions import override
 
 from governance.backends.base import Backend
-from governance.config import CallableModel
 from governance.contenders.base import Contender, Ring
+from governance.modelconfig import CallableModel
 from governance.record import ModelEntry
 from governance.store import code_digest
 

@@ -14,10 +14,10 @@ from typing_extensions import override
 
 from governance.backends.base import Featured
 from governance.claims import PrivacyClaim
-from governance.config import ClassifierModel
 from governance.contenders.base import Ring, Trainable, public_name
 from governance.errors import ConfigError
 from governance.files import digest_file, digest_of, write_atomic
+from governance.modelconfig import ClassifierModel
 from governance.record import ModelEntry
 from governance.store import code_digest, versions
 

@@ -12,8 +12,8 @@ from typing_extensions import override
 
 from governance.atrest import record_key
 from governance.backends.limits import Limits
-from governance.config import ClosedModel
 from governance.contenders.base import Contender, Ring
+from governance.modelconfig import ClosedModel
 
 if TYPE_CHECKING:
     from governance.backends.cache import AnswerCache

@@ -11,10 +11,10 @@ import numpy as np
 from typing_extensions import override
 
 from governance.backends.base import Backend
-from governance.config import MitigatedModel
 from governance.contenders.base import Contender, Ring, Trainable
 from governance.errors import DataError
 from governance.files import digest_file, digest_of
+from governance.modelconfig import MitigatedModel
 from governance.record import ModelEntry
 from governance.store import code_digest, versions
 

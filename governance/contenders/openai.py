@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from governance.backends.base import Backend
-from governance.config import FineTune, OpenAIModel
 from governance.contenders.base import Ring, public_name
 from governance.contenders.closed import Closed, host_of, noted
 from governance.errors import SteelyardError
 from governance.files import digest_of
+from governance.modelconfig import FineTune, OpenAIModel
 from governance.record import ModelEntry, VendorTraining
 from governance.store import code_digest, versions
 

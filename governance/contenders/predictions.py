@@ -9,8 +9,8 @@ from typing_extensions import override
 
 from governance.backends.base import Backend
 from governance.backends.predictions import PredictionsBackend
-from governance.config import PredictionsModel
 from governance.contenders.base import Contender, Ring, public_name
+from governance.modelconfig import PredictionsModel
 from governance.record import ModelEntry
 from governance.store import code_digest
 

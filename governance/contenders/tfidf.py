@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from governance.backends.base import Featured
-from governance.config import TfidfModel
 from governance.contenders.base import Ring, Trainable
+from governance.modelconfig import TfidfModel
 from governance.record import ModelEntry
 from governance.store import code_digest, versions
 
