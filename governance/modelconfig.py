@@ -177,7 +177,7 @@ class AnthropicModel(ClosedModel):
     kind: Literal["anthropic"]
     model: str = Field(min_length=1)
     base_url: str | None = None  # None: the vendor's own; without "/v1"
-    max_tokens: PositiveInt = 16  # thoughts included; an answer that reaches it has no label
+    max_tokens: PositiveInt = 16  # thoughts included
     thinking: Literal["disabled"] | None = None  # None: as the model does by itself
 
     @model_validator(mode="after")

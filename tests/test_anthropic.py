@@ -121,7 +121,8 @@ def test_each_message_and_each_answer_passes_the_scrubber() -> None:
 COMPLETED: dict[str, tuple[Said, str]] = {
     "refusal": (Said(None, extra={"stop_reason": "refusal"}), "the model refused to answer"),
     "refusal in words": (Said("Yes", extra={"stop_reason": "refusal"}), "the model refused to answer"),
-    "cut off": (Said("Yes", extra={"stop_reason": "max_tokens"}), "the answer was cut off at max_tokens"),
+    "cut off": (Said("Yes, it", extra={"stop_reason": "max_tokens"}), "answer is not a label"),
+    "cut off before it began": (Said(None, extra={"stop_reason": "max_tokens"}), "the answer holds no text"),
     "context": (
         Said("Yes", extra={"stop_reason": "model_context_window_exceeded"}),
         "the answer was cut off at the end of the model's context",
@@ -149,6 +150,12 @@ def test_a_completed_answer_without_a_label_is_paid_for_once(name: str, tmp_path
         assert first == second
         assert (first.failure, first.label, first.tokens_in) == (reason, None, 7)
         assert len(server.messages) == 1
+
+
+def test_a_label_at_the_limit_of_tokens_is_one_as_in_a_chat_completion() -> None:
+    with fake_anthropic(lambda *_: Said("Yes", extra={"stop_reason": "max_tokens"})) as server:
+        [answer] = backend(server.url).classify(texts("a"))
+        assert (answer.label, answer.failure) == (FLAG.positive, None)
 
 
 NONSENSE = {

@@ -86,7 +86,7 @@ class AnthropicBackend(Asking):
             concurrency: requests under way at once.
             timeout: seconds for one try.
             max_retries: tries after the first.
-            max_tokens: length limit of an answer, thoughts included; one that reaches it has no label.
+            max_tokens: length limit of an answer, thoughts included.
             thinking: None: as the model does by itself.
             limits: what may be spent, and how fast; None: any.
             patience: rows in a row that may be lost to the endpoint before the rest are not asked.

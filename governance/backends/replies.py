@@ -14,7 +14,6 @@ _MAX_NAME = 100
 _THOUGHTS = frozenset({"thinking", "redacted_thinking"})
 _STOPPED = {
     "refusal": "the model refused to answer",
-    "max_tokens": "the answer was cut off at max_tokens",
     "model_context_window_exceeded": "the answer was cut off at the end of the model's context",
     "pause_turn": "the answer was not finished",
     "tool_use": "the model asked for a tool instead of answering",
@@ -60,8 +59,9 @@ def _content(choice: Any, message: dict[str, Any]) -> tuple[str | None, str | No
 def read_message(body: bytes) -> Reply | str:
     """A response's body as a reply, or why it is not a message of Anthropic's API.
 
-    An answer that was cut off, or that isn't text alone, counts as none: what is there is not all of it. Thoughts
-    before an answer are no part of it. The reply is as `read_body` leaves it.
+    One that was cut off at `max_tokens` is read as a chat completion's is: strictly, so a label must be all of it. One
+    that was not finished otherwise, or isn't text alone, counts as none. Thoughts before an answer are no part of it.
+    The reply is as `read_body` leaves it.
 
     Source:
         The Messages API as published; `anthropic.types.Message` and its `StopReason`.
