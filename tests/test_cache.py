@@ -4,6 +4,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -79,6 +81,20 @@ def test_two_processes_may_write_at_once(tmp_path: Path) -> None:
     with AnswerCache(path) as cache:
         assert len(cache) == 100
         assert cache.get("b49") == Reply(output="b")
+
+
+def test_many_may_open_a_new_file_at_once(tmp_path: Path) -> None:
+    """SQLite doesn't wait by itself where two switch one file to its write-ahead mode."""
+    for turn in range(20):
+        together = threading.Barrier(8)
+
+        def opened(path: Path = tmp_path / f"{turn}.sqlite", together: threading.Barrier = together) -> int:
+            together.wait()
+            with AnswerCache(path) as cache:
+                return len(cache)
+
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(lambda _: opened(), range(8))) == [0] * 8
 
 
 def test_what_was_put_survives_being_killed_at_once(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -88,13 +89,26 @@ class AnswerCache:
         except (OSError, sqlite3.Error) as error:
             raise BackendError(f"{path}: the answer cache can't be opened: {error}") from None
         try:
-            # In this mode a commit survives the death of the process; only a power cut may undo the last ones.
-            self._base.execute("PRAGMA journal_mode=WAL")
-            self._base.execute("PRAGMA synchronous=NORMAL")
-            self._base.execute("CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, reply TEXT NOT NULL)")
+            self._set_up()
         except sqlite3.Error as error:
             self._base.close()
             raise self._damaged(error) from None
+
+    def _set_up(self) -> None:
+        """Wait for others here: SQLite's own patience doesn't cover the switch to this mode by two at once."""
+        end = time.monotonic() + _WAIT
+        while True:
+            try:
+                # In this mode a commit survives the death of the process; only a power cut may undo the last ones.
+                self._base.execute("PRAGMA journal_mode=WAL")
+                self._base.execute("PRAGMA synchronous=NORMAL")
+                self._base.execute("CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, reply TEXT NOT NULL)")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                    raise
+                time.sleep(0.01)
+            else:
+                return
 
     def get(self, key: str) -> Reply | None:
         """The reply under this key, if there is one that can be read.
