@@ -10,10 +10,10 @@ from typing import Any
 
 from typing_extensions import override
 
+from tests.asked import KEY
 from tests.fakeserver import Behaviour, Fake, Play, fake_server
 
-KEY = "sk-ant-very-secret"
-MODEL = "claude-fake-1-20261101"
+MODEL = "fake-1-20261101"
 ERRORS = {
     400: "invalid_request_error",
     401: "authentication_error",

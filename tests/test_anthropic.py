@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import subprocess
 import sys
 import time
@@ -15,51 +14,21 @@ from pydantic import SecretStr, TypeAdapter
 
 from governance import run_audit
 from governance.backends.anthropic import VERSION, AnthropicBackend
-from governance.backends.asking import Direction
 from governance.backends.base import Answer, Backend, Capability
 from governance.backends.cache import AnswerCache
 from governance.backends.prompts import Prompt
-from governance.dataset import Labels, ModelText, ScrubbedText
-from governance.errors import ConfigError, MissingExtra, ScrubError
+from governance.errors import ConfigError, MissingExtra
 from governance.measure import Measurement
 from governance.policyscope import scope_of
 from governance.prepare import prepare
-from tests.fakeanthropic import KEY, MODEL, Said, error, fake_anthropic
+from tests.asked import FLAG, KEY, failures, gate, settings, texts
+from tests.fakeanthropic import MODEL, Said, error, fake_anthropic
 from tests.fakeserver import SOON, Play, closed_port, fake_server
 from tests.tiny import write_config, write_reviews
 
-FLAG = Labels(("0", "1"), positive="1")
-EMAIL = re.compile(r"[\w.]+@[\w.]+")
-
-
-def gate(text: str, direction: Direction) -> tuple[str, dict[str, int]]:
-    """A toy scrubber: e-mail addresses."""
-    if "UNVOUCHABLE" in text:
-        raise ScrubError("can't vouch")
-    scrubbed, n = EMAIL.subn("<EMAIL_ADDRESS>", text)
-    return scrubbed, {"EMAIL_ADDRESS": n} if n else {}
-
 
 def backend(url: str, **change: Any) -> AnthropicBackend:
-    settings: dict[str, Any] = {
-        "base_url": url,
-        "model": "claude-fake-1",
-        "prompt": Prompt.load("recommend.en.v1"),
-        "labels": FLAG,
-        "gate": gate,
-        "api_key": SecretStr(KEY),
-        "timeout": 5,
-        "max_retries": 4,
-    }
-    return AnthropicBackend(**(settings | change))
-
-
-def texts(*words: str) -> list[ModelText]:
-    return [ScrubbedText(word) for word in words]
-
-
-def failures(answers: Any) -> set[str | None]:
-    return {answer.failure for answer in answers}
+    return AnthropicBackend(**settings(url, **{"model": "fake-1", **change}))
 
 
 def test_the_server_of_these_tests_answers_as_the_sdk_says_that_the_api_does() -> None:
@@ -276,7 +245,7 @@ def test_two_vendors_behind_one_gateway_never_share_an_answer(tmp_path: Path) ->
     with AnswerCache(tmp_path / "c") as cache, fake_anthropic() as server, fake_server() as other:
         backend(server.url, cache=cache).classify(texts("a"))
         openai = OpenAIBackend(
-            base_url=other.url, identity=server.url, model="claude-fake-1", prompt=Prompt.load("recommend.en.v1"),
+            base_url=other.url, identity=server.url, model="fake-1", prompt=Prompt.load("recommend.en.v1"),
             labels=FLAG, gate=gate, cache=cache, max_tokens=16, temperature=None, seed=None,
         )  # fmt: skip
         openai.classify(texts("a"))
@@ -294,7 +263,7 @@ def test_importing_the_module_does_not_import_the_sdk() -> None:
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-CLOSED = {"kind": "anthropic", "model": "claude-fake-1", "prompt": "recommend.en.v1", "api_key_env": "TEST_KEY"}
+CLOSED = {"kind": "anthropic", "model": "fake-1", "prompt": "recommend.en.v1", "api_key_env": "TEST_KEY"}
 
 
 @pytest.mark.parametrize(
@@ -328,7 +297,7 @@ def test_an_audit_weighs_it_like_any_other_model(tmp_path: Path, monkeypatch: py
 
     def moving(message: str, _before: int) -> Said:
         seen.append(message)
-        return Said(extra={"model": "claude-fake-2"} if len(seen) > 15 else {})
+        return Said(extra={"model": "fake-2"} if len(seen) > 15 else {})
 
     with fake_anthropic(moving) as server:
         own = {"base_url": server.url, "rows": 20, "price_per_million_tokens": {"read": 3, "written": 15}, "budget": 1}
@@ -339,9 +308,7 @@ def test_an_audit_weighs_it_like_any_other_model(tmp_path: Path, monkeypatch: py
     entry = record.model("closed")
     assert (entry.kind, entry.source, entry.remote) == ("anthropic", "http://127.0.0.1", True)
     assert entry.sent["rows"] == len(server.messages) == 20
-    assert entry.note == (
-        f"its endpoint reported 2 versions in one run: {MODEL} (15 messages), claude-fake-2 (5 messages)"
-    )
+    assert entry.note == (f"its endpoint reported 2 versions in one run: {MODEL} (15 messages), fake-2 (5 messages)")
     assert entry.settings["spent"] == pytest.approx(20 * (7 * 3 + 2 * 15) / 1e6)
     [coverage] = [o for o in record.outcomes if (o.metric, o.model) == ("quality.coverage", "closed")]
     assert isinstance(coverage, Measurement)

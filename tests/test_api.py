@@ -18,51 +18,22 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from governance.backends.api import Direction, OpenAIBackend
+from governance.backends.api import OpenAIBackend
+from governance.backends.asking import Direction
 from governance.backends.base import Answer, Backend, Capability
 from governance.backends.cache import AnswerCache
-from governance.backends.prompts import Prompt
-from governance.dataset import Labels, ModelText, ScrubbedText
-from governance.errors import BackendError, ConfigError, MissingExtra, ScrubError
+from governance.dataset import ModelText
+from governance.errors import BackendError, ConfigError, MissingExtra
+from tests.asked import KEY, failures, settings, texts
 from tests.fakeserver import SOON, Play, closed_port, fake_server
-
-FLAG = Labels(("0", "1"), positive="1")
-EMAIL = re.compile(r"[\w.]+@[\w.]+")
-KEY = "sk-very-secret"
-
-
-def gate(text: str, direction: Direction) -> tuple[str, dict[str, int]]:
-    """A toy scrubber: e-mail addresses."""
-    if "UNVOUCHABLE" in text:
-        raise ScrubError("can't vouch")
-    scrubbed, n = EMAIL.subn("<EMAIL_ADDRESS>", text)
-    return scrubbed, {"EMAIL_ADDRESS": n} if n else {}
 
 
 def backend(url: str, **change: Any) -> OpenAIBackend:
-    settings: dict[str, Any] = {
-        "base_url": url,
-        "model": "m",
-        "prompt": Prompt.load("recommend.en.v1"),
-        "labels": FLAG,
-        "gate": gate,
-        "api_key": SecretStr(KEY),
-        "timeout": 5,
-        "max_retries": 4,
-    }
-    return OpenAIBackend(**(settings | change))
-
-
-def texts(*words: str) -> list[ModelText]:
-    return [ScrubbedText(word) for word in words]
+    return OpenAIBackend(**settings(url, **change))
 
 
 def many(n: int) -> list[ModelText]:
     return texts(*(f"review {i}" for i in range(n)))
-
-
-def failures(answers: Any) -> set[str | None]:
-    return {answer.failure for answer in answers}
 
 
 def number(message: str) -> int:

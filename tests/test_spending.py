@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import SecretStr
 
 from governance.backends.anthropic import AnthropicBackend
 from governance.backends.api import OpenAIBackend
@@ -25,12 +24,13 @@ from governance.backends.cache import AnswerCache
 from governance.backends.limits import MINUTE, Limits, Pace, Spending, Tokens, most
 from governance.backends.prompts import Prompt
 from governance.contenders.closed import noted
-from governance.dataset import Labels, ModelText, ScrubbedText
+from governance.dataset import ModelText, ScrubbedText
 from governance.modelconfig import ClosedModel
-from tests.fakeanthropic import KEY, Said, fake_anthropic
+from tests.asked import FLAG, KEY
+from tests.asked import settings as told_backend
+from tests.fakeanthropic import Said, fake_anthropic
 from tests.fakeserver import SOON, Fake, Play, fake_server
 
-FLAG = Labels(("0", "1"), positive="1")
 PRICE = (1_000.0, 10_000.0)  # 7 tokens read and 2 written cost 0.027
 REACHED = "not asked: the money budget was reached"
 
@@ -45,19 +45,8 @@ class Vendor:
         self.serve, self.says, self.kind = serve, says, kind
 
     def backend(self, url: str, limits: Limits, **change: Any) -> Asking:
-        settings: dict[str, Any] = {
-            "base_url": url,
-            "model": "m",
-            "prompt": Prompt.load("recommend.en.v1"),
-            "labels": FLAG,
-            "gate": lambda text, _: (text, {}),
-            "api_key": SecretStr(KEY),
-            "timeout": 5,
-            "max_retries": 4,
-            "max_tokens": 8,
-            "limits": limits,
-        }
-        return self.kind(**(settings | change))
+        told = {"gate": lambda text, _: (text, {}), "max_tokens": 8, "limits": limits, **change}
+        return self.kind(**told_backend(url, **told))
 
 
 @pytest.fixture(params=["openai", "anthropic"])

@@ -21,10 +21,11 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from governance import run_audit
-from governance.backends.api import Direction, OpenAIBackend
+from governance.backends.api import OpenAIBackend
+from governance.backends.asking import Direction
 from governance.backends.prompts import Prompt
-from governance.dataset import Labels, ScrubbedText
-from governance.errors import ConfigError, DataError, MissingExtra, ScrubError
+from governance.dataset import ScrubbedText
+from governance.errors import ConfigError, DataError, MissingExtra
 from governance.measure import Measurement
 from governance.prepare import prepare
 from governance.record import ModelEntry, RunRecord, SentRows, VendorTraining, load_record
@@ -36,25 +37,15 @@ from governance.training.vendor.job import NO_CLAIM, FineTuningJob
 from governance.training.vendor.once import State
 from governance.training.vendor.terms import Pace, Terms, likely_epochs, quote
 from governance.training.vendor.words import HIDDEN, HIDDEN_KEY, Plain
+from tests.asked import FLAG, KEY, gate
 from tests.fakevendor import Fault, conversations, fake_vendor
 from tests.fakevendor import Vendor as Fake
 from tests.tiny import review, write_config, write_reviews
 
 ROOT = Path(__file__).parent.parent
-FLAG = Labels(("0", "1"), positive="1")
-EMAIL = re.compile(r"[\w.]+@[\w.]+")
-KEY = "sk-very-secret"
 FAST = Pace(first=0.01, longest=0.03, limit=20, ready=0.5)
 SOON = {"retry-after-ms": "5"}
 CREATE = ("POST /files", "POST /fine_tuning/jobs")
-
-
-def gate(text: str, direction: Direction) -> tuple[str, dict[str, int]]:
-    """A toy scrubber: e-mail addresses."""
-    if "UNVOUCHABLE" in text:
-        raise ScrubError("can't vouch")
-    scrubbed, n = EMAIL.subn("<EMAIL_ADDRESS>", text)
-    return scrubbed, {"EMAIL_ADDRESS": n} if n else {}
 
 
 def rows(n: int = 40) -> tuple[list[ScrubbedText], list[str]]:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import SecretStr
-from typing_extensions import override
+from typing_extensions import Unpack, override
 
-from governance.backends.asking import Asking, Closes, Gate
-from governance.backends.cache import AnswerCache, Reply
-from governance.backends.limits import Limits
+from governance.backends.asking import Asking, Common
+from governance.backends.cache import Reply
 from governance.backends.line import Line
-from governance.backends.prompts import Prompt
 from governance.backends.replies import read_message
-from governance.dataset import Labels
 
 if TYPE_CHECKING:
     import anthropic
@@ -58,39 +55,25 @@ class AnthropicBackend(Asking):
         self,
         *,
         model: str,
-        prompt: Prompt,
-        labels: Labels,
-        gate: Gate,
         api_key: SecretStr | None = None,
         base_url: str = VENDOR,
-        cache: AnswerCache | None = None,
-        concurrency: int = 4,
         timeout: float = 60.0,
         max_retries: int = 5,
         max_tokens: int = 16,
         thinking: Literal["disabled"] | None = None,
-        limits: Limits | None = None,
-        patience: int = 5,
-        owned: Sequence[Closes] = (),
+        **common: Unpack[Common],
     ) -> None:
-        """Get ready to ask; nothing is sent yet. What isn't named here is `Asking`'s.
+        """Get ready to ask; nothing is sent yet.
 
         Args:
             model: the vendor's name for the model.
-            prompt: how the task is put.
-            labels: the task's classes.
-            gate: the scrubber.
             api_key: the key; None for gateways that want none.
             base_url: the endpoint, without "/v1".
-            cache: where answers are kept; None: nowhere.
-            concurrency: requests under way at once.
             timeout: seconds for one try.
             max_retries: tries after the first.
             max_tokens: length limit of an answer, thoughts included.
             thinking: None: as the model does by itself.
-            limits: what may be spent, and how fast; None: any.
-            patience: rows in a row that may be lost to the endpoint before the rest are not asked.
-            owned: what `close` ends as well, in this order.
+            common: see `Common`.
 
         Raises:
             ConfigError: the address, the key or the prompt can't be used.
@@ -99,18 +82,11 @@ class AnthropicBackend(Asking):
         super().__init__(
             MessagesLine(base_url, api_key, timeout=timeout, max_retries=max_retries),
             model=model,
-            prompt=prompt,
-            labels=labels,
-            gate=gate,
             # One gateway may speak both vendors' ways.
             identity=f"anthropic {VERSION} {base_url}",
             options={"max_tokens": max_tokens, "thinking": {"type": thinking} if thinking else None},
             max_tokens=max_tokens,
-            cache=cache,
-            concurrency=concurrency,
-            limits=limits,
-            patience=patience,
-            owned=owned,
+            **common,
         )
 
     @override

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Required, TypedDict
 
 from governance.backends.base import Answer, Capability
 from governance.backends.cache import AnswerCache, Reply, key
@@ -46,6 +46,30 @@ class _Message:
     key: str
     text: str = field(repr=False)
     scrubbed: Mapping[str, int]
+
+
+class Common(TypedDict, total=False):
+    """What every adapter is told and passes on.
+
+    Attributes:
+        prompt: how the task is put.
+        labels: the task's classes.
+        gate: the scrubber.
+        cache: where answers are kept. [default: nowhere]
+        concurrency: requests under way at once.
+        limits: what may be spent, and how fast. [default: any]
+        patience: rows in a row that may be lost to the endpoint before the rest are not asked.
+        owned: what `close` ends as well, in this order.
+    """
+
+    prompt: Required[Prompt]
+    labels: Required[Labels]
+    gate: Required[Gate]
+    cache: AnswerCache | None
+    concurrency: int
+    limits: Limits | None
+    patience: int
+    owned: Sequence[Closes]
 
 
 class Asking(ABC):

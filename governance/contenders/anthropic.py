@@ -53,13 +53,11 @@ class Anthropic(Closed):
 
         config = self.config
         return ModelEntry(
-            name=self.name,
-            kind=config.kind,
+            **self._told(config, weighed_on, facts),
             title=config.title or "model behind Anthropic's API",
             source=host_of(config.base_url or VENDOR),
             licence=config.licence,
             note=noted(config.note, facts),
-            weighed_on=weighed_on,
             settings={
                 "model": facts.get("reported_model") or config.model,
                 "prompt": config.prompt,
@@ -68,7 +66,6 @@ class Anthropic(Closed):
                 **({"thinking": config.thinking} if config.thinking else {}),
                 **self._shown(facts),
             },
-            capabilities=tuple(facts["capabilities"]),
             remote=True,
             sent=facts.get("sent", {}),
         )

@@ -6,15 +6,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
+from governance.backends.asking import Gate
 from governance.backends.base import Backend, Featured
 from governance.backends.predictions import Given
 from governance.backends.prompts import Prompt
 from governance.claims import PrivacyClaim
 from governance.dataset import Labels, ScrubbedDataset
+from governance.modelconfig import ModelConfig
 from governance.progress import Progress
 from governance.record import ModelEntry
 from governance.store import Store
@@ -25,9 +27,6 @@ if TYPE_CHECKING:
 
     from governance.budget.account import Account
     from governance.training.dp.plan import Plan
-
-Gate = Callable[[str, Literal["prompt", "output"]], tuple[str, dict[str, int]]]
-"""Scrubs one text on its way out or back: its scrubbed form and counts by entity."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +109,15 @@ class Contender(ABC):
             weighed_on: held-out rows that it was asked.
             facts: what `facts_of` said when it was asked.
         """
+
+    def _told(self, config: ModelConfig, weighed_on: int, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Fields of an entry that every kind of model fills alike."""
+        return {
+            "name": self.name,
+            "kind": config.kind,
+            "weighed_on": weighed_on,
+            "capabilities": tuple(facts["capabilities"]),
+        }
 
 
 class Trainable(Contender):

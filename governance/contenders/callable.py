@@ -49,14 +49,11 @@ class Function(Contender):
     @override
     def entry(self, weighed_on: int, facts: Mapping[str, Any]) -> ModelEntry:
         return ModelEntry(
-            name=self.name,
-            kind=self.config.kind,
+            **self._told(self.config, weighed_on, facts),
             title=self.config.title or "a Python function",
             source=self.config.function,
             licence=self.config.licence,
             note=self.config.note or _NOTE,
-            weighed_on=weighed_on,
             settings={"batch": self.config.batch, "scores": self.config.scores},
             digest=self.ring.base[self.name][1],
-            capabilities=tuple(facts["capabilities"]),
         )

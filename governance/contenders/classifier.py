@@ -250,17 +250,14 @@ class Classifier(Trainable):
         flat |= {"epochs": config.epochs, "batch": config.batch} if config.private is None else {}
         weights = ", ".join(f"{name}: {weight:g}" for name, weight in config.class_weights.items())
         return ModelEntry(
-            name=self.name,
-            kind=config.kind,
+            **self._told(config, weighed_on, facts),
             title=config.title or "fine-tuned encoder",
             source=public_name(config.base),
             licence=config.licence,
             note=config.note,
             trained=True,
             trained_on=len(self.ring.train) if self.claim is None else self.claim.n,
-            weighed_on=weighed_on,
             settings={**flat, "class_weights": weights or None},
-            capabilities=tuple(facts["capabilities"]),
             claim=self.claim,
             **self.described(self.directory),
         )

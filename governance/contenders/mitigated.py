@@ -192,8 +192,7 @@ class Mitigated(Contender):
         }
         notes = [config.note, f"uses {config.group} at decision time" if self.decides_by else None]
         return ModelEntry(
-            name=self.name,
-            kind=config.kind,
+            **self._told(config, weighed_on, facts),
             of=config.of,
             title=config.title or f"{_TITLES[config.method]} {config.of}",
             source=f"made by this audit from {config.of}",
@@ -201,8 +200,6 @@ class Mitigated(Contender):
             note="; ".join(note for note in notes if note) or None,
             trained=True,
             trained_on=len(self.ring.train),
-            weighed_on=weighed_on,
             settings={name: value for name, value in settings.items() if value is not None},
-            capabilities=tuple(facts["capabilities"]),
             **self._described,
         )

@@ -157,8 +157,7 @@ class OpenAI(Closed):
     def entry(self, weighed_on: int, facts: Mapping[str, Any]) -> ModelEntry:
         config, launch, training = self.config, self.config.launch, self._training
         return ModelEntry(
-            name=self.name,
-            kind=config.kind,
+            **self._told(config, weighed_on, facts),
             title=config.title or ("model fine-tuned by a vendor" if training else "model behind an API"),
             source=f"{public_name(launch.model)} through {launch.server}" if launch else host_of(config.base_url or ""),
             licence=config.licence,
@@ -166,7 +165,6 @@ class OpenAI(Closed):
             trained=self.trained,
             trained_on=training.training.rows if training else None,
             trained_parts="known to the vendor alone" if training else None,
-            weighed_on=weighed_on,
             settings={
                 "model": facts.get("reported_model") or self._model,
                 "prompt": config.prompt,
@@ -177,7 +175,6 @@ class OpenAI(Closed):
                 **(_told(training) if training else {}),
             },
             digest=self.ring.base[self.name][1] if launch else None,
-            capabilities=tuple(facts["capabilities"]),
             remote=True,
             sent=facts.get("sent", {}),
             vendor=training,

@@ -51,14 +51,11 @@ class Predictions(Contender):
     def entry(self, weighed_on: int, facts: Mapping[str, Any]) -> ModelEntry:
         config = self.config
         return ModelEntry(
-            name=self.name,
-            kind=config.kind,
+            **self._told(config, weighed_on, facts),
             title=config.title or "predictions of another system",
             source=public_name(config.path),
             licence=config.licence,
             note=config.note or _NOTE,
-            weighed_on=weighed_on,
             settings={"rows in the file" if what == "rows" else what: n for what, n in self.given.found.items()},
             digest=self.ring.base[self.name][1],
-            capabilities=tuple(facts["capabilities"]),
         )

@@ -87,16 +87,13 @@ class Tfidf(Trainable):
     @override
     def entry(self, weighed_on: int, facts: Mapping[str, Any]) -> ModelEntry:
         return ModelEntry(
-            name=self.name,
-            kind=self.config.kind,
+            **self._told(self.config, weighed_on, facts),
             title=self.config.title or "TF-IDF + logistic regression",
             source="trained from scratch by this audit (scikit-learn)",
             licence=self.config.licence,
             note=self.config.note,
             trained=True,
             trained_on=len(self.ring.train),
-            weighed_on=weighed_on,
             settings=self.config.model_dump(include={"max_features", "regularisation"}),
-            capabilities=tuple(facts["capabilities"]),
             **self.described(self.directory),
         )

@@ -79,10 +79,21 @@ def _figure(metric: str, score: Column | Reported | str, log: Log, model: str, l
     found = _of_column(score, level) if isinstance(score, Column) else _of_report(score, level)
     if isinstance(found, str):
         return NotMeasured(metric=metric, model=model, reason=found)
-    value, bounds, how, unit, n, clusters = found
+    return _measurement(log, metric, found, model=model, level=level)
+
+
+_Found = tuple[float, Bounds, str, Unit, int, Mapping[str, float]]
+"""Value, interval, how it was made, unit, samples, counts."""
+
+
+def _measurement(
+    log: Log, metric: str, found: _Found, *, model: str, level: float, reference: str | None = None
+) -> Measurement:
+    value, bounds, how, unit, n, counts = found
     return Measurement(
         metric=metric,
         model=model,
+        reference=reference,
         value=value,
         low=bounds.low,
         high=bounds.high,
@@ -90,11 +101,8 @@ def _figure(metric: str, score: Column | Reported | str, log: Log, model: str, l
         n=n,
         unit=unit,
         method=f"imported from {log.source}: {how}",
-        counts={} if clusters is None else {"clusters": clusters},
+        counts=counts,
     )
-
-
-_Found = tuple[float, Bounds, str, Unit, int, int | None]
 
 
 def _of_column(column: Column, level: float) -> _Found | str:
@@ -107,7 +115,7 @@ def _of_column(column: Column, level: float) -> _Found | str:
     if column.binary:
         rate = clustered_wilson(np.bincount(codes, column.values), np.bincount(codes), level)
         how = "Wilson on the effective sample size (Rao-Scott)" if clusters < n else "Wilson interval"
-        return rate.value, rate.bounds, how, Unit.RATE, n, clusters
+        return rate.value, rate.bounds, how, Unit.RATE, n, {"clusters": clusters}
     if clusters < 2:
         return "scores of one sample alone say nothing about other samples"
     if float(np.ptp(column.values)) == 0:
@@ -116,7 +124,7 @@ def _of_column(column: Column, level: float) -> _Found | str:
 
     (mean,) = group_means(column.values, np.zeros(n, dtype=np.int64), codes, level=level)
     # Scores that were seen between 0 and 1 may be able to leave it: nothing says what their scale is.
-    return mean.value, mean.bounds, "t interval over samples", Unit.UNITS, n, clusters
+    return mean.value, mean.bounds, "t interval over samples", Unit.UNITS, n, {"clusters": clusters}
 
 
 def _of_report(score: Reported | str, level: float) -> _Found | str:
@@ -135,7 +143,7 @@ def _of_report(score: Reported | str, level: float) -> _Found | str:
 
     half = float(ndtri(0.5 + level / 2)) * score.error
     how = "normal interval from the standard error that it reports"
-    return score.value, Bounds(score.value - half, score.value + half), how, Unit.UNITS, score.n, None
+    return score.value, Bounds(score.value - half, score.value + half), how, Unit.UNITS, score.n, {}
 
 
 def differences(log: Log, other: Log, *, model: str, reference: str, level: float) -> list[Outcome]:
@@ -162,26 +170,10 @@ def _differences(
         if isinstance(found, str):
             yield NotMeasured(metric=metric, model=model, reference=reference, reason=found)
             continue
-        value, bounds, unit, n, counts = found
-        how = "paired by sample; t interval over clusters"
-        yield Measurement(
-            metric=metric,
-            model=model,
-            reference=reference,
-            value=value,
-            low=bounds.low,
-            high=bounds.high,
-            level=level,
-            n=n,
-            unit=unit,
-            method=f"imported from {log.source}: {how}",
-            counts=counts,
-        )
+        yield _measurement(log, metric, found, model=model, level=level, reference=reference)
 
 
-def _difference(
-    mine: Column | Reported | str, theirs: Column | Reported | str, level: float
-) -> tuple[float, Bounds, Unit, int, Mapping[str, float]] | str:
+def _difference(mine: Column | Reported | str, theirs: Column | Reported | str, level: float) -> _Found | str:
     from governance.statistics.paired import paired_difference
 
     if not (isinstance(mine, Column) and isinstance(theirs, Column)):
@@ -208,4 +200,5 @@ def _difference(
     )
     unit = Unit.DIFFERENCE if binary else Unit.UNITS
     left_out = {"only_model": len(mine.keys) - len(left), "only_reference": len(theirs.keys) - len(left)}
-    return found.value, found.bounds, unit, found.n, {"clusters": clusters, **left_out}
+    how = "paired by sample; t interval over clusters"
+    return found.value, found.bounds, how, unit, found.n, {"clusters": clusters, **left_out}

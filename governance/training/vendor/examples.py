@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from governance import atrest
-from governance.backends.api import Gate
+from governance.backends.asking import Gate
 from governance.backends.prompts import BoundPrompt
 from governance.dataset import ScrubbedText
 from governance.errors import ConfigError, DataError, ScrubError

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from governance import atrest
-from governance.backends.api import Gate
+from governance.backends.asking import Gate
 from governance.backends.prompts import BoundPrompt
 from governance.dataset import ScrubbedText
 from governance.files import digest_bytes, write_atomic

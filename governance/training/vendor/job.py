@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from governance.backends.api import run_to_end
+from governance.backends.line import run_to_end
 from governance.files import digest_of, write_atomic
 from governance.record import Deletion, SentRows, VendorTraining
 from governance.training.vendor.answers import Job, StoredFile
