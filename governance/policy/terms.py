@@ -105,6 +105,10 @@ class Terms:
             trusted=self.trusted,
         )
 
+    def __post_init__(self) -> None:
+        if self.changes and self.baseline is None:
+            raise ValueError("changes need the digest of the baseline that they were measured from")
+
     def files(self) -> Mapping[str, bytes]:
         """What makes the same judgement possible again: name -> content."""
         found = {POLICY: self.policy.model_dump(mode="json")}
