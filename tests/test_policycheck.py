@@ -306,7 +306,7 @@ def test_a_record_tells_what_stays_open_and_what_is_asked_in_vain() -> None:
         ({"control": "b"}, "error", "no control 'b'. Known: c, lenient, soft."),
         ({"control": "soft"}, "error", "only warns, so there is nothing to waive"),
         ({"control": "lenient", "covers": "unproven"}, "error", "doesn't block for lack of evidence"),
-        ({"audit": "other"}, "error", "it is for the audit 'other', not for 'small'"),
+        ({"audit": "other"}, "warning", "it is for the audit 'other', not for 'small', and doesn't count here"),
         ({"model": "aip"}, "error", "no model 'aip'. Did you mean 'api'?"),
     ],
 )

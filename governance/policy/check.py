@@ -238,6 +238,9 @@ def check_waivers(
 def _of_waiver(
     waiver: Waiver, today: date, policy: Policy | None, scope: Scope | None
 ) -> Iterator[tuple[Literal["error", "warning"], str]]:
+    if scope is not None and waiver.audit not in (None, scope.audit):
+        yield "warning", f"it is for the audit '{waiver.audit}', not for '{scope.audit}', and doesn't count here"
+        return
     if waiver.expires < today:
         yield "error", f"it expired on {waiver.expires}, which fails the gate: mend what it is for, or renew it"
     elif waiver.expires - today <= SOON:
@@ -257,8 +260,5 @@ def _of_waiver(
             )
         if policy.signed_waivers and waiver.signature is None:
             yield "error", "the policy asks for signatures, and it has none: `steelyard policy sign`"
-    if scope is not None:
-        if waiver.audit not in (None, scope.audit):
-            yield "error", f"it is for the audit '{waiver.audit}', not for '{scope.audit}'"
-        if waiver.model is not None and waiver.model not in scope.models:
-            yield "error", f"no model '{waiver.model}'. {nearest(waiver.model, scope.models)}"
+    if scope is not None and waiver.model is not None and waiver.model not in scope.models:
+        yield "error", f"no model '{waiver.model}'. {nearest(waiver.model, scope.models)}"

@@ -40,7 +40,7 @@ class Waiver(_Frozen):
     Attributes:
         id: name of the waiver, unique in its file.
         control: id of the control that is waived.
-        audit: the only audit that it is for; absent means any.
+        audit: the only audit that it is for; absent means any. In others it doesn't count, so audits may share a file.
         model: the only model that it is for; absent means any.
         slice: a slice's label as findings print it ("age_band=30-39"); absent means all.
         covers: "unproven" alone, or "fail" as well.
