@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,20 +22,39 @@ class Capability(StrEnum):
     WEIGHTS = "weights"  # one readable weight per word and class
     TOKENS = "tokens"  # counts tokens, so it can be priced by them
     ROWS = "rows"  # answers rows of the data, by their number; without "classify", nothing else
+    WRITE = "write"  # answers a request in words: its own, or a piece of a text that it was given
+    RANK = "rank"  # scores the candidates of a request
+    EMBED = "embed"  # a vector per text
+    LOGPROBS = "logprobs"  # how likely it finds a text, token by token
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One row as a model may see it, in named parts that a prompt puts into words.
+
+    Attributes:
+        fields: name -> text ("question", "context").
+        candidates: what is to be ranked for it, in the data's order; empty where nothing is.
+    """
+
+    fields: Mapping[str, ModelText]
+    candidates: tuple[ModelText, ...] = field(default=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One row's answer. Exactly one of `label` and `failure` is set.
+    """One row's answer: a label, an `output` in words or a score per candidate, or a failure and nothing of these.
 
     Attributes:
         label: predicted class.
         failure: why there is none ("timed out", "answer is not a label"); never holds the row's text.
-        scores: probability per class in the task's order, or None where the model gives none.
+        scores: probability per class in the task's order, or score per candidate in the request's, higher is better;
+            None where the model gives none.
         seconds: wall-clock time of this row; batched models share a batch's time evenly.
         tokens_in: tokens read, where counted.
         tokens_out: tokens written, where counted.
-        output: what a generating model said, scrubbed; None for models that emit labels alone.
+        output: what a model wrote, scrubbed; None for models that emit labels or scores alone. With a failure it is
+            what could not be read. An extractive model that finds no answer in the text writes "".
         personal: pieces of personal data that the scrubber took out of `output`.
         version: the model's name and version as the endpoint behind it reported with this answer.
     """
@@ -51,8 +70,9 @@ class Answer:
     version: str | None = None
 
     def __post_init__(self) -> None:
-        if (self.label is None) == (self.failure is None):
-            raise ValueError("an answer has either a label or a failure")
+        answered = self.label is not None or (self.failure is None and (self.output, self.scores) != (None, None))
+        if answered == (self.failure is not None):
+            raise ValueError("an answer has either a label, words or scores, or a failure")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +125,38 @@ class ByRow(Protocol):
 
     def classify_rows(self, rows: Sequence[int]) -> Sequence[Answer]:
         """One answer per row, in order; a row is named by its number in the data's source."""
+        ...
+
+
+class Writes(Protocol):
+    """A backend with `Capability.WRITE`."""
+
+    def write(self, requests: Sequence[Request]) -> Sequence[Answer]:
+        """One answer per request, in order, each with an `output` or a failure."""
+        ...
+
+
+class Ranks(Protocol):
+    """A backend with `Capability.RANK`."""
+
+    def rank(self, requests: Sequence[Request]) -> Sequence[Answer]:
+        """One answer per request, in order, each with one finite score per candidate or a failure."""
+        ...
+
+
+class Embeds(Protocol):
+    """A backend with `Capability.EMBED`."""
+
+    def embed(self, texts: Sequence[ModelText]) -> NDArray[np.float32]:
+        """One vector of length 1 per text, shape (n, d)."""
+        ...
+
+
+class Likelihoods(Protocol):
+    """A backend with `Capability.LOGPROBS`."""
+
+    def logprobs(self, texts: Sequence[ModelText]) -> Sequence[NDArray[np.float64]]:
+        """Per text, the natural logarithm of each token's probability after those before it; the first has none."""
         ...
 
 
