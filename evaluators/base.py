@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -78,6 +79,11 @@ class Subject:
         model: loads the model itself, for evaluators that need more than answers.
         of: the model that this one is a fairer version of, if it is one.
         mitigates: the group column between whose values it is meant to be fairer.
+        wordings: prompt -> name of its answers to held-out rows, the first being `HELD_OUT`; of models that are asked by
+            prompts.
+        twin_of: the model that this one is but for one thing, if it is one.
+        twin_by: that thing: "differential-privacy", "scrubbing", "quantised" or "distilled".
+        versions: name and version that its endpoint reported -> messages; None: it is behind no endpoint.
     """
 
     name: str
@@ -91,6 +97,10 @@ class Subject:
     model: Callable[[], Backend] | None = None
     of: str | None = None
     mitigates: str | None = None
+    wordings: Mapping[str, str] = field(default_factory=dict)
+    twin_of: str | None = None
+    twin_by: str | None = None
+    versions: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -154,4 +164,29 @@ class Evaluator(Protocol):
 
     def measure(self, subjects: Sequence[Subject], setting: Setting) -> Sequence[Outcome]:
         """Outcomes for every subject: a number, a fact, or why there is neither."""
+        ...
+
+
+@runtime_checkable
+class Reads(Protocol):
+    """An evaluator whose settings name a file or code: it is read before anything is paid for."""
+
+    def read(self, folder: Path, language: str) -> Evaluator:
+        """Itself, with what its settings name read.
+
+        Args:
+            folder: of the config, from which paths start.
+            language: of the audit.
+
+        Raises:
+            ConfigError: what is named isn't there or can't be used.
+        """
+        ...
+
+    def digests(self) -> Mapping[str, str]:
+        """What was read -> its digest, which is a part of the run's identity."""
+        ...
+
+    def names(self) -> Mapping[str, Mapping[str, Mapping[str, str]]]:
+        """Names for people of what its slices hold: column -> value -> language -> name; for the record."""
         ...

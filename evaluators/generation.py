@@ -6,7 +6,6 @@ ships no scorer of its own, and a figure that it can't stand behind is `NotMeasu
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -15,6 +14,7 @@ import numpy as np
 
 from evaluators.bygroup import mean_outcomes, rate_outcomes
 from evaluators.cuts import NO_GROUPS, Cut, left_out, no_gaps
+from evaluators.refusals import refuses
 from evaluators.table import Rows
 from governance.measure import Outcome, Unit
 
@@ -24,55 +24,6 @@ if TYPE_CHECKING:
 SCORES = ("quality", "toxicity", "sentiment")
 REFUSAL = "fairness.refusal_rate"
 LENGTH = "fairness.output_length"
-
-ENGLISH = re.compile(
-    r"""
-    ^\W*(?:(?:i['’]m|i\ am|we['’]re|we\ are)\ (?:very\ |so\ |really\ |truly\ )?sorry|sorry|my\ apologies|apologies
-        |i\ apologi[sz]e|we\ apologi[sz]e|unfortunately|regrettably)\b[^.!?\n]{0,80}?
-        \b(?:can(?:['’]t|not|\ not)|unable\ to|not\ able\ to|won['’]t|will\ not|must\ decline|not\ allowed\ to)\b
-    |\b(?:i|we)(?:['’]m|['’]re|\ am|\ are)?\ (?:can(?:['’]t|not|\ not)|won['’]t|will\ not|unable\ to|not\ able\ to
-        |not\ allowed\ to|not\ permitted\ to)\s(?:\w+\s)?
-        (?:help(?!\ but)|assist|answer|comply|fulfil+|do\ that|do\ this|discuss|continue|provide\ (?:that|this)
-        |support\ (?:that|this)|respond)\b
-    |\b(?:i|we)\ (?:must|have\ to|need\ to)\ (?:respectfully\ )?(?:decline|refuse)\b
-    |\bi['’]d\ (?:rather|prefer)\ not\b
-    |\bas\ an?\ (?:ai|artificial\ intelligence|language\ model|large\ language\ model)\b[^.!?\n]{0,60}
-        \b(?:can(?:['’]t|not|\ not)|unable|not\ able|won['’]t|will\ not|don['’]t|do\ not)\b
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
-"""How refusals in English start or what they say. Ours and rough: made from what assistants commonly say."""
-
-CHINESE = re.compile(
-    r"""
-    ^\W*(?:非常|很|十分|真的|实在)?(?:抱歉|对不起|不好意思|遗憾)[^。！？\n]{0,30}?
-        (?:无法|不能|没办法|没法|不便(?:透露|回答|提供|告知|说明)|不可以|无权|拒绝|帮不了)
-    |(?:我|我们|本店|小助手|小二)(?:暂时|目前|现在|恐怕|可能|也|还|实在)*(?:无法|不能|没办法|没法|不便|不可以)
-        (?:为您|为你|帮您|帮你|给您|给你|向您|向你|直接|继续)*
-        (?:回答|提供(?:帮助|协助|此|该|这)|协助|帮助|帮忙|处理(?:此|该|这)|满足|讨论|透露|完成(?:此|该|这)|做到|回复)
-    |(?:作为|身为)(?:一个|一名|一款)?\s*(?:AI|人工智能|(?:大型?)?语言模型)[^。！？\n]{0,30}?(?:无法|不能|没有能力|不会|不便)
-    |(?:必须|只能|需要)(?:婉言)?(?:拒绝|谢绝)(?:您|你|此|该|这)
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
-"""The same in Chinese."""
-HEAD = 400
-"""Characters of an answer that are looked at: refusals come first, and a long answer may quote one."""
-
-
-def refuses(output: str) -> bool:
-    """Whether an answer reads like a refusal, by phrases in English and Chinese.
-
-    Rough: a refusal in other words, or in another language, is missed, and an answer that says
-    politely what a shop can't do ("抱歉，我们无法退运费") counts as one. Give a column `refused` where it matters.
-
-    >>> refuses("I'm sorry, but I can't help with that."), refuses("抱歉，我无法回答这个问题。")
-    (True, True)
-    >>> refuses("Sorry for the delay! Your parcel arrives on Friday."), refuses("很抱歉让您久等了，包裹周五送达。")
-    (False, False)
-    """
-    head = output[:HEAD]
-    return bool(ENGLISH.search(head) or CHINESE.search(head))
 
 
 @dataclass(frozen=True)

@@ -13,21 +13,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluators.base import HELD_OUT, Predictions, Probe, Setting, Subject
+from evaluators.attack import MEMBERS, Attacked, confidence, members, why_not
+from evaluators.base import HELD_OUT, Probe, Setting, Subject
 from governance.backends.base import Capability
 from governance.dataset import ScrubbedDataset
 from governance.groups.counts import MISSING
 from governance.measure import ANY, EVERYONE, Measurement, NotMeasured, Outcome, Slice, Unit
-from governance.statistics.bootstrap import DRAWS, LEAST_DRAWS, ClusterBootstrap, Ranking, percentile_interval
+from governance.statistics.bootstrap import DRAWS, LEAST_DRAWS, ClusterBootstrap, percentile_interval
 from governance.statistics.intervals import spread_interval
 from governance.statistics.multiplicity import sidak
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from governance.dataset import Labels
-
-MEMBERS = "members"
 FPR = 0.01
 AUC = "membership.auc"
 _UNITS = {AUC: Unit.SCORE, "membership.tpr_at_1pct_fpr": Unit.RATE}
@@ -63,39 +61,35 @@ class LossThreshold:
         """A sample of training rows, for trained models that give scores."""
         if len(setting.train) == 0:
             return ()
-        texts = self._members(setting).texts
+        texts = members(setting, self.rows).texts
         return (Probe(MEMBERS, texts, trained_only=True, needs=frozenset({Capability.SCORES})),)
 
     def measure(self, subjects: Sequence[Subject], setting: Setting) -> Sequence[Outcome]:
         """AUC and TPR at 1% FPR of the attack on each model."""
-        members = self._members(setting)
-        return [outcome for subject in subjects for outcome in self._attack(subject, members, setting)]
+        asked = members(setting, self.rows)
+        return [outcome for subject in subjects for outcome in self._attack(subject, asked, setting)]
 
-    def _members(self, setting: Setting) -> ScrubbedDataset:
-        """The rows of the probe; the same in both moments, since they depend on the setting alone."""
-        n = len(setting.train)
-        picked = np.random.default_rng(setting.seed).choice(n, size=min(self.rows, n), replace=False)
-        return setting.train.take(np.sort(picked))
-
-    def _attack(self, subject: Subject, members: ScrubbedDataset, setting: Setting) -> list[Outcome]:
-        reason = _why_not(subject)
+    def _attack(self, subject: Subject, asked: ScrubbedDataset, setting: Setting) -> list[Outcome]:
+        reason = why_not(subject)
         if reason is not None:
             return _missing(subject, reason)
-        inside = _confidence(subject.answers[MEMBERS], members, setting.labels)
-        outside = _confidence(subject.answers[HELD_OUT], setting.test, setting.labels)
+        inside = confidence(subject.answers[MEMBERS], asked, setting.labels)
+        outside = confidence(subject.answers[HELD_OUT], setting.test, setting.labels)
         if len(inside[0]) == 0 or len(outside[0]) == 0:
             return _missing(subject, f"{len(inside[0])} training and {len(outside[0])} held-out rows with scores")
-        scores, clusters = (np.concatenate([one[i] for one in (inside, outside)]) for i in range(2))
-        member = np.arange(len(scores)) < len(inside[0])
-        attacked = _Attacked(scores, clusters.astype(np.int64), member)
+        sides = ((asked, inside[1]), (setting.test, outside[1]))
+        clusters = np.concatenate([dataset.clusters[rows] for dataset, rows in sides])
+        member = np.arange(len(clusters)) < len(inside[0])
+        attacked = Attacked(np.concatenate([inside[0], outside[0]]), clusters.astype(np.int64), member)
         found = self._measure(subject, setting, attacked)
         for column in sorted(setting.test.groups):
-            values = [MISSING if x is None else x for side in (inside, outside) for x in side[2][column]]
-            found += self._by_group(subject, setting, attacked, column, np.array(values, dtype=object))
+            values = [dataset.groups[column][row] for dataset, rows in sides for row in rows]
+            named = np.array([MISSING if value is None else value for value in values], dtype=object)
+            found += self._by_group(subject, setting, attacked, column, named)
         return found
 
     def _by_group(
-        self, subject: Subject, setting: Setting, attacked: _Attacked, column: str, values: NDArray[np.object_]
+        self, subject: Subject, setting: Setting, attacked: Attacked, column: str, values: NDArray[np.object_]
     ) -> list[Outcome]:
         """The attack's AUC among the people of each group, and how far apart the groups are."""
         found: list[Outcome] = []
@@ -149,7 +143,7 @@ class LossThreshold:
             counts=counts,
         )  # fmt: skip
 
-    def _measure(self, subject: Subject, setting: Setting, attacked: _Attacked) -> list[Outcome]:
+    def _measure(self, subject: Subject, setting: Setting, attacked: Attacked) -> list[Outcome]:
         boot = ClusterBootstrap(attacked.clusters, draws=self.draws, seed=setting.seed)
         ranking, others = attacked.ranking(), int((~attacked.member).sum())
         counts = {"members": int(attacked.member.sum()), "held_out": others, "clusters": boot.count}
@@ -165,50 +159,6 @@ class LossThreshold:
             return [*outcomes, NotMeasured(metric=tpr, reason=reason, model=subject.name)]
         draws = boot.rows(lambda weights: ranking.tpr_at_fpr(FPR, weights))
         return [*outcomes, measured(tpr, float(ranking.tpr_at_fpr(FPR)[0]), draws)]
-
-
-@dataclass(frozen=True)
-class _Attacked:
-    """Rows that the attacker ranks, shape (n,) each."""
-
-    scores: NDArray[np.float64]
-    clusters: NDArray[np.int64]
-    member: NDArray[np.bool_]
-
-    def take(self, rows: NDArray[np.bool_]) -> _Attacked:
-        return _Attacked(self.scores[rows], self.clusters[rows], self.member[rows])
-
-    def ranking(self) -> Ranking:
-        return Ranking(self.scores, self.member)
-
-    @property
-    def fewest(self) -> int:
-        """Clusters on the side that has fewer."""
-        return min(len(np.unique(self.clusters[side])) for side in (self.member, ~self.member))
-
-
-def _why_not(subject: Subject) -> str | None:
-    if not subject.trained:
-        return "not trained by this audit, so its training data are unknown"
-    if Capability.SCORES not in subject.capabilities or subject.answers[HELD_OUT].scores is None:
-        return "gives labels without scores"
-    if MEMBERS not in subject.answers or subject.answers[MEMBERS].scores is None:
-        return "was not asked about its training rows"
-    return None
-
-
-def _confidence(
-    answers: Predictions, asked: ScrubbedDataset, labels: Labels
-) -> tuple[NDArray[np.float64], NDArray[np.int64], Mapping[str, list[str | None]]]:
-    """log p(true label), cluster and group values of each row with scores."""
-    assert answers.scores is not None  # noqa: S101 - narrows the type; `_why_not` looked
-    truth = labels.codes(asked.labels)[answers.index]
-    chance = answers.scores[np.arange(len(truth)), truth]
-    scored = np.isfinite(chance)
-    # A probability that underflowed to 0 still ranks lowest, without an infinite loss.
-    rows = answers.index[scored]
-    groups = {name: [values[row] for row in rows] for name, values in asked.groups.items()}
-    return np.log(np.maximum(chance[scored], np.finfo(float).tiny)), asked.clusters[rows], groups
 
 
 def _missing(subject: Subject, reason: str) -> list[Outcome]:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluators.base import Probe, Setting, Subject
+from evaluators.gapchanges import GAPS, gap_change, resampled
 from evaluators.pairs import RATES, Cut, Pair
 from governance.compare import paired_differences
 from governance.groups.gaps import WILSON, WILSON_GAP
 from governance.measure import ANY, EVERYONE, Measurement, NotMeasured, Outcome, Slice, Unit
 from governance.statistics.bootstrap import DRAWS, LEAST_DRAWS
-from governance.statistics.gapchange import MOST_RATES, PairedRates
 from governance.statistics.intervals import Bounds, Rate, clustered_wilson, spread_interval
 from governance.statistics.multiplicity import sidak
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TASK = "classification"
-GAPS = {"demographic_parity": ("selection_rate",), "equalized_odds": ("true_positive_rate", "false_positive_rate")}
 OVERALL = ("accuracy", "balanced_accuracy")
 
 
@@ -141,27 +140,12 @@ class _Sheet:
         return found
 
     def _gap_change(self, gap: str, column: str, cut: Cut) -> Outcome:
-        name, where, rates = f"{gap}.difference", Slice.of({column: ANY}), GAPS[gap]
-        reason = cut.too_few(rates)
-        held = [(part, group) for part, rate in enumerate(rates) for group in cut.large(rate)]
-        if reason is None and len(held) > MOST_RATES:
-            reason = f"{len(held)} rates of groups, at most {MOST_RATES} can be compared pair by pair"
-        if reason is not None:
-            return self._missing(name, where, reason)
-        # True- and false-positive rates are shares of different rows, so each row has its place in one of them.
-        cells = np.full(len(self.pair.rows), -1)
-        for place, (part, group) in enumerate(held):
-            cells[self.pair.among(rates[part]) & (cut.codes == group)] = place
-        found, parts = self._resampled(rates[0], cells, len(held)), np.array([part for part, _ in held])
-        after, before = (
-            max(float(np.ptp(side[parts == part])) for part in range(len(rates)))
-            for side in (found.after, found.before)
-        )
-        method = f"bounds from simultaneous differences of rates; paired cluster bootstrap, {self.settings.draws} draws"
-        counts = {**cut.counts(rates), "before": before, "after": after}
-        ends = found.gap_change(self.pair.setting.level, parts=parts)
-        n = int(found.rows.sum())
-        return self._measured(name, where, after - before, ends, n, Unit.DIFFERENCE, method, counts)
+        name, where = f"{gap}.difference", Slice.of({column: ANY})
+        found = gap_change(self.pair, gap, cut, draws=self.settings.draws)
+        if isinstance(found, str):
+            return self._missing(name, where, found)
+        ends, counts = found.ends, found.counts
+        return self._measured(name, where, found.value, ends, found.n, Unit.DIFFERENCE, found.method, counts)
 
     def _by_group(self, rate: str, column: str, cut: Cut) -> list[Outcome]:
         """The change of one rate in every group, or why there is none."""
@@ -175,7 +159,7 @@ class _Sheet:
         cells = np.full(len(self.pair.rows), -1)
         for place, group in enumerate(large):
             cells[self.pair.among(rate) & (cut.codes == group)] = place
-        found = self._resampled(rate, cells, len(large))
+        found = resampled(self.pair, rate, cells, len(large), draws=self.settings.draws)
         method = f"simultaneous over groups; paired cluster bootstrap, {self.settings.draws} draws"
         for place, ends in enumerate(found.changes(self.pair.setting.level)):
             after, before = float(found.after[place]), float(found.before[place])
@@ -183,18 +167,6 @@ class _Sheet:
             n = int(found.rows[place])
             outcomes.append(self._measured(name, where, after - before, ends, n, Unit.DIFFERENCE, method, counts))
         return outcomes
-
-    def _resampled(self, rate: str, cells: NDArray[np.int64], count: int) -> PairedRates:
-        after, before = self.pair.hits(rate)
-        return PairedRates.of(
-            before,
-            after,
-            cells,
-            self.pair.clusters,
-            count=count,
-            draws=self.settings.draws,
-            seed=self.pair.setting.seed,
-        )
 
     def _columns(self) -> list[str]:
         return sorted(self.pair.setting.test.groups)

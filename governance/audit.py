@@ -17,33 +17,39 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from evaluators.base import HELD_OUT, Found, Predictions, Probe, Setting, Subject
+from evaluators.base import HELD_OUT, Found, Predictions, Probe, Reads, Setting, Subject
 from governance import atrest
 from governance.answers import copy_answers, load_answers, save_answers
-from governance.backends.base import Answer, Backend, ByRow, Capability, DecidesByGroup
+from governance.backends.base import Answer, Backend, ByRow, Capability, DecidesByGroup, Rewords, in_parts
+from governance.backends.gates import ScrubGate
+from governance.backends.prompts import BoundPrompt
 from governance.conclude import ID_DIGITS, Result, conclude
 from governance.contenders import Contender, Ring, contenders, facts_of
+from governance.contenders.base import training_digest
 from governance.dataset import ModelText, ScrubbedDataset
 from governance.describe import data_entry, lineage
 from governance.evidence.signing import signing_key
-from governance.files import digest_file, digest_of, write_atomic
+from governance.files import digest_file, write_atomic
+from governance.formats import ClassFiles
 from governance.imports import figures
 from governance.inputs import INPUTS, save_inputs, summarise
 from governance.measure import Outcome
 from governance.modelconfig import ClassifierModel, ClosedModel
 from governance.offline import stay_home
-from governance.prepare import Plan, prepare
+from governance.prepare import Plan, prepare, source_of
 from governance.progress import Progress
 from governance.record import PREDICTIONS, ModelEntry, RunRecord
 from governance.rundir import alone, existing, recorded, run_directory
-from governance.sources import PACKAGE, locate
+from governance.sources import PACKAGE
 from governance.store import Store, code_digest, versions
 from governance.tableaudit import run_table_audit
 from governance.tableconfig import load_table_config
+from governance.taskaudit import run_task_audit
+from governance.taskconfig import load_task_config
 from governance.trail import note_spending
 
 if TYPE_CHECKING:
@@ -85,6 +91,8 @@ def run_audit(
     signing_key()  # one that can't be used is told now, not when the record is written
     if (of_table := load_table_config(str(source))) is not None:
         return run_table_audit(*of_table, out=out, language=language, again=again, progress=progress)
+    if (of_task := load_task_config(str(source))) is not None:
+        return run_task_audit(*of_task, out=out, language=language, again=again, progress=progress)
     plan = prepare(str(source))
     directory = run_directory(out / plan.config.audit, plan.identity[:ID_DIGITS], again=again)
     record = existing(directory, progress)
@@ -133,7 +141,7 @@ class _Audit:
         ring = Ring(
             store=self.store,
             train=rows.train,
-            rows_digest=_training_digest(rows.train),
+            rows_digest=training_digest(rows.train),
             labels=plan.labels,
             language=config.language,
             seed=config.seed,
@@ -144,6 +152,8 @@ class _Audit:
             progress=self.progress,
             account=functools.partial(self._account, rows.train.rows),
             given=plan.given,
+            vendors=plan.vendors,
+            wordings=plan.wordings,
         )
         setting = self._setting(rows)
         probes = [probe for evaluator in plan.evaluators.values() for probe in evaluator.probes(setting)]
@@ -167,8 +177,9 @@ class _Audit:
         with self.progress.stage("load the scrubber"):
             return Scrubber(self.plan.scrub)
 
-    def _gate(self, text: str, direction: Literal["prompt", "output"]) -> tuple[str, dict[str, int]]:
-        return self._scrubber.scrub_one(text, direction)
+    @cached_property
+    def _gate(self) -> ScrubGate:
+        return ScrubGate(lambda: self._scrubber)
 
     def _find(self, texts: Sequence[str]) -> list[list[Found]]:
         spans = self._scrubber.find(texts)
@@ -251,13 +262,14 @@ class _Audit:
         config, budget = self.plan.config, self.plan.config.data.budget
         model = config.models[name]
         private = model.private if isinstance(model, ClassifierModel) else None
-        data = locate(config.data.path, self.plan.path.parent)
-        packaged = config.data.path.startswith(PACKAGE)  # such a folder is the installer's, not the user's
+        source = source_of(config.data, self.plan.path)
+        data = source.place if isinstance(source, ClassFiles) else source
+        packaged = config.data.named[0].startswith(PACKAGE)  # such a folder is the installer's, not the user's
         book = state_book(data) if packaged else place_for(data, fallback=state_book(data))
         opened = open_account(
             book,
             working,
-            fingerprint=lambda ledger: dataclasses.replace(ledger.fingerprint(marks(data, rows)), rows=len(rows)),
+            fingerprint=lambda ledger: dataclasses.replace(ledger.fingerprint(marks(source, rows)), rows=len(rows)),
             spent=dataclasses.replace(plan.spent(plan.steps), cap=1),
             delta=plan.delta,
             label=f"{config.audit}/{name}",
@@ -288,10 +300,13 @@ class _Audit:
         """Ask a model everything: held-out rows and probes. Kept as one stage."""
         held_out = self._asked(one, len(setting.test))
         asked = [probe for probe in probes if one.trained or not probe.trained_only]
-        groups = setting.test.take(held_out).groups[one.decides_by] if one.decides_by else None
+        rows = setting.test.take(held_out)
+        rows = dataclasses.replace(rows, texts=tuple(one.shown(rows.texts)))
+        asked = [dataclasses.replace(probe, texts=tuple(one.shown(probe.texts))) for probe in asked]
+        groups = rows.groups[one.decides_by] if one.decides_by else None
         inputs = {
             "model": one.identity(),
-            "rows": [text.text for text in setting.test.take(held_out).texts],
+            "rows": [text.text for text in rows.texts],
             "labels": [setting.test.labels[i] for i in held_out],
             "keys": setting.test.rows[held_out].tolist(),
             "clusters": setting.test.clusters[held_out].tolist(),
@@ -299,6 +314,7 @@ class _Audit:
             "scrub": self.plan.digests["scrub"],
             "code": code_digest("governance.answers", "governance.backends.base"),
             **({"groups": list(groups)} if groups else {}),
+            **({"wordings": [wording.digest() for wording in one.wordings]} if one.wordings else {}),
         }
         finished = self.store.path("answers", inputs)
         if finished.exists():
@@ -308,10 +324,13 @@ class _Audit:
         backend = one.open()
         try:
             asked = [probe for probe in asked if {Capability.CLASSIFY, *probe.needs} <= backend.capabilities]
-            total = len(held_out) + sum(len(probe.texts) for probe in asked)
+            total = (1 + len(one.wordings)) * len(held_out) + sum(len(probe.texts) for probe in asked)
             with self.progress.stage(f"ask {one.name}", total), self.store.building(finished) as working:
-                sets = {HELD_OUT: (held_out, self._ask_rows(backend, setting.test.take(held_out), groups))}
+                sets = {HELD_OUT: (held_out, self._ask_rows(backend, rows, groups))}
                 sets |= {probe.name: (np.arange(len(probe.texts)), self._ask(backend, probe.texts)) for probe in asked}
+                for wording in one.wordings:
+                    cast("Rewords", backend).reword(wording)
+                    sets[_wording(wording)] = (held_out, self._ask_rows(backend, rows, groups))
                 failed = sum(answer.failure is not None for _, answers in sets.values() for answer in answers)
                 save_answers(working / "answers.parquet", sets, setting.labels, setting.test)
                 write_atomic(working / "facts.json", json.dumps({**facts_of(backend), "failed": failed}).encode())
@@ -334,15 +353,13 @@ class _Audit:
         self, backend: Backend, texts: Sequence[ModelText], groups: Sequence[str | None] | None = None
     ) -> list[Answer]:
         """Answers in order; groups go to a backend that decides by them, beside the texts."""
-        answers: list[Answer] = []
-        for start in range(0, len(texts), ASKED_AT_ONCE):
-            part = slice(start, start + ASKED_AT_ONCE)
+
+        def ask(part: slice) -> Sequence[Answer]:
             if groups is None:
-                answers += backend.classify(texts[part])
-            else:
-                answers += cast("DecidesByGroup", backend).classify_in_groups(texts[part], groups[part])
-            self.progress.advance(len(texts[part]))
-        return answers
+                return backend.classify(texts[part])
+            return cast("DecidesByGroup", backend).classify_in_groups(texts[part], groups[part])
+
+        return in_parts(backend, len(texts), ask, part=ASKED_AT_ONCE, advance=self.progress.advance)
 
     def _asked(self, one: Contender, n: int) -> NDArray[np.int64]:
         """Which held-out rows a model is weighed on: all, or a seeded sample, the same for all models of one size."""
@@ -369,7 +386,16 @@ class _Audit:
             model=one.open,
             of=one.of,
             mitigates=one.mitigates,
+            wordings=self._wordings(one),
+            twin_of=config.twin.of if config.twin else None,
+            twin_by=config.twin.by if config.twin else None,
+            versions=facts.get("versions", {}) if isinstance(config, ClosedModel) else None,
         )
+
+    def _wordings(self, one: Contender) -> dict[str, str]:
+        """Prompt -> the name of its answers, where a model is asked by several."""
+        others = {wording.prompt.name: _wording(wording) for wording in one.wordings}
+        return {self.plan.prompts[one.name].prompt.name: HELD_OUT, **others} if others else {}
 
     def _measure(self, subjects: Sequence[Subject], setting: Setting) -> tuple[Outcome, ...]:
         outcomes: list[Outcome] = []
@@ -383,6 +409,11 @@ class _Audit:
         config, incumbent = self.plan.config, self.plan.config.incumbent
         pairs = [(name, incumbent) for name in config.models if incumbent is not None and name != incumbent]
         return figures(self.plan.imports, level=config.level, pairs=pairs)
+
+    def _names(self) -> Mapping[str, Mapping[str, Mapping[str, str]]]:
+        """What people call the values of slices that evaluators have made."""
+        reading = [evaluator for evaluator in self.plan.evaluators.values() if isinstance(evaluator, Reads)]
+        return {column: said for evaluator in reading for column, said in evaluator.names().items()}
 
     def _record(
         self,
@@ -407,13 +438,20 @@ class _Audit:
             question=config.question,
             candidate=config.candidate,
             incumbent=config.incumbent,
+            requests_per_month=config.requests_per_month,
             data=data_entry(self.plan, rows.train, rows.test, replaced=rows.replaced, duplicates=rows.duplicates),
             models=tuple(entries),
             outcomes=outcomes,
+            names=self._names(),
             lineage=lineage(self.plan),
             files=files,
             seconds=self.progress.seconds,
         )
+
+
+def _wording(prompt: BoundPrompt) -> str:
+    """The name of the answers to held-out rows by another prompt than a model's own."""
+    return f"{HELD_OUT} by {prompt.prompt.name}"
 
 
 def _one_side(rows: ScrubbedDataset, train: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -426,8 +464,3 @@ def _one_side(rows: ScrubbedDataset, train: int) -> tuple[NDArray[np.int64], NDA
     moved = np.array([position >= train and folded[position] in seen for position in range(len(rows))], dtype=bool)
     first = np.arange(len(rows)) < train
     return np.flatnonzero(first | moved), np.flatnonzero(~first & ~moved)
-
-
-def _training_digest(rows: ScrubbedDataset) -> str:
-    """Identity of what models are trained on: texts and labels. A new group column trains nothing again."""
-    return digest_of([[text.text, label] for text, label in zip(rows.texts, rows.labels, strict=True)])

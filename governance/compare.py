@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from governance.comparison import judged
 from governance.dataset import Labels
 from governance.measure import Measurement, NotMeasured, Outcome, Unit
 from governance.statistics.bootstrap import DRAWS, ClusterBootstrap, percentile_interval
@@ -83,8 +84,16 @@ class _Pair:
         return ClusterBootstrap(self.clusters, draws=self.draws, seed=self.seed)
 
     def measured(
-        self, metric: str, value: float, draws: NDArray[np.float64], *, clusters: int, counts: Mapping[str, float]
+        self,
+        metric: str,
+        value: float,
+        draws: NDArray[np.float64],
+        *,
+        clusters: int,
+        counts: Mapping[str, float],
+        answers: int | None = None,
     ) -> Measurement:
+        about = judged(draws, value, clusters=clusters, level=self.level, p=counts.get("mcnemar_p"), answers=answers)
         bounds = percentile_interval(draws, value, level=self.level, clusters=clusters, reach=(-1.0, 1.0))
         return Measurement(
             metric=f"quality.{metric}.difference",
@@ -98,7 +107,7 @@ class _Pair:
             model=self.model.name,
             reference=self.reference.name,
             task=self.task,
-            counts={"clusters": clusters, **counts},
+            counts={"clusters": clusters, **counts, **about},
         )
 
     def missing(self, metric: str, reason: str) -> NotMeasured:
@@ -127,7 +136,8 @@ def paired_differences(
 
     Rows that only one answered are left out; `n` and the counts say how many. Accuracy also counts the rows
     on which exactly one model is right, and McNemar's exact p where every row is a cluster of its own
-    (it assumes independent rows).
+    (it assumes independent rows); that is then its `p`. All others' `p` fits their interval (`governance.comparison`,
+    which also says what `detectable` is, and adjusts `p` over several models).
 
     Args:
         model: the one that a positive difference favours.
@@ -173,7 +183,7 @@ def _counted(pair: _Pair, left_out: Mapping[str, float]) -> list[Outcome]:
     for metric in METRICS[:3]:
         value = float(sample[0][metric] - sample[1][metric])
         if metric == "accuracy":
-            clusters, counts = boot.count, {**left_out, **_discordance(pair, boot)}
+            clusters, counts, answers = boot.count, {**left_out, **_discordance(pair, boot)}, len(pair.truth)
         elif present.sum() < 2:
             outcomes.append(pair.missing(metric, "the rows that both answered are of one class only"))
             continue
@@ -181,10 +191,9 @@ def _counted(pair: _Pair, left_out: Mapping[str, float]) -> list[Outcome]:
             outcomes.append(pair.missing(metric, "one of the models has no defined value on the shared rows"))
             continue
         else:
-            clusters, counts = rarest(pair.truth, boot.codes), dict(left_out)
-        outcomes.append(
-            pair.measured(metric, value, resampled[0][metric] - resampled[1][metric], clusters=clusters, counts=counts)
-        )
+            clusters, counts, answers = rarest(pair.truth, boot.codes), dict(left_out), None
+        draws = resampled[0][metric] - resampled[1][metric]
+        outcomes.append(pair.measured(metric, value, draws, clusters=clusters, counts=counts, answers=answers))
     return outcomes
 
 

@@ -26,6 +26,8 @@ from governance.store import code_digest
 from governance.trail import VERDICT, around
 from governance.waiverkeys import waiver_keys
 
+RENDERER = ("reports", "governance.policy", "governance.decision")
+"""The code that a rendering depends on."""
 ID_DIGITS = 12  # of a digest in a folder's name, for people to read out
 
 Act: TypeAlias = Literal["judgement", "gate", "report"]
@@ -79,7 +81,7 @@ def conclude(
         ConfigError: the environment names a signing key that can't be used.
     """
     verdict = terms.judge(record)
-    renderer = code_digest("reports", "governance.policy")
+    renderer = code_digest(*RENDERER)
     inputs = judgement_inputs(record.digest(), digest_of(terms.identity()), language, renderer)
     out = directory / "out" / judgement_name(inputs)
     contents = {} if (out / MANIFEST).exists() else contents_of(record, terms, verdict, language)

@@ -11,20 +11,27 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, m
 from governance.cleanconfig import TextCleaning
 from governance.configfile import find, read
 from governance.errors import ConfigError
+from governance.formats import LABEL, TEXT
 from governance.modelconfig import Frozen, ModelConfig, Share
 from governance.registry import nearest
 
 EVALUATORS: Mapping[str, str] = {
     "anonymity": "evaluators.anonymity:Anonymity",
     "claim": "evaluators.claim:Claim",
+    "drivers": "evaluators.drivers:Drivers",
     "explanation": "evaluators.explanation:WordWeights",
     "fairness": "evaluators.fairness:GroupGaps",
     "membership": "evaluators.membership:LossThreshold",
     "mitigation": "evaluators.mitigation:MitigationPrice",
+    "own": "evaluators.own:OwnMetrics",
     "personal-data": "evaluators.leakage:PersonalData",
     "quality": "evaluators.tasks.classification:Quality",
     "slices": "evaluators.slices:WorstSlices",
+    "twins": "evaluators.twins:TwinPrice",
+    "wording": "evaluators.wording:WordingSpread",
 }
+ON_REQUEST = frozenset({"drivers", "own"})
+"""Evaluators that only a config which names them runs: what they look for differs from shop to shop."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 Language = Literal["en", "zh"]
@@ -43,12 +50,16 @@ class Bands(Frozen):
         return self
 
 
+_OF_COLUMNS = frozenset({"text", "label", "groups", "bands", "cluster", "unit", "id"})
+
+
 class DataConfig(Frozen):
     """Where the rows are and what each column means. Only `text` ever reaches a model."""
 
-    path: str  # a file, a Hugging Face dataset folder, or package:module/path
-    text: str = "text"
-    label: str = "label"
+    path: str | None = None  # a file, a Hugging Face dataset folder, or package:module/path
+    files: dict[str, str] = Field(default_factory=dict)  # instead: class -> plain text file, one text a line
+    text: str = TEXT
+    label: str = LABEL
     positive: str | None = None
     groups: tuple[str, ...] = ()
     bands: dict[str, Bands] = Field(default_factory=dict)
@@ -61,6 +72,23 @@ class DataConfig(Frozen):
     licence: str | None = None
     cleaning: TextCleaning | None = None  # None: texts are taken as they are
     budget: BudgetConfig | None = None
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The files as the config names them."""
+        return (self.path,) if self.path is not None else tuple(self.files[name] for name in sorted(self.files))
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DataConfig:
+        if (self.path is None) is not bool(self.files):
+            raise ValueError("expected either path, a file of rows, or files, a text file for each class")
+        if self.files:
+            if len(self.files) < 2:
+                raise ValueError("files: expected a file for each of two classes or more")
+            taken = {key for key in self.model_fields_set if key in _OF_COLUMNS and getattr(self, key)}
+            if taken:
+                raise ValueError(f"{min(taken)}: expected none beside files: plain texts have no columns")
+        return self
 
     @model_validator(mode="after")
     def _roles_once(self) -> DataConfig:
@@ -128,7 +156,10 @@ class AuditConfig(Audit):
     models: dict[Name, ModelConfig] = Field(min_length=1)
     candidate: str
     incumbent: str | None = None
-    evaluators: tuple[EvaluatorConfig, ...] = tuple(EvaluatorConfig(name=name) for name in sorted(EVALUATORS))
+    requests_per_month: PositiveInt | None = None  # expected in use, for what a switch would cost
+    evaluators: tuple[EvaluatorConfig, ...] = tuple(
+        EvaluatorConfig(name=name) for name in sorted(EVALUATORS.keys() - ON_REQUEST)
+    )
     imports: tuple[ImportConfig, ...] = ()
     policy: str = "launch"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import numpy as np
 
@@ -55,6 +55,12 @@ ModelText = ScrubbedText | SyntheticText
 """What a backend accepts."""
 
 
+def joined(parts: Sequence[str | ModelText]) -> ModelText:
+    """Texts in a row, with what ships with us between them; synthetic only where nothing in it was ever raw."""
+    text = "".join(part if isinstance(part, str) else part.text for part in parts)
+    return ScrubbedText(text) if any(isinstance(part, ScrubbedText) for part in parts) else SyntheticText(text)
+
+
 @dataclass(frozen=True, slots=True)
 class Roles:
     """Which column is what. Only `text` ever reaches a model."""
@@ -90,7 +96,7 @@ class ScrubbedDataset:
 
     Attributes:
         rows: position of each row in the source file, unique.
-        texts: what a model may see.
+        texts: what a model may see; scrubbed, and synthetic where placeholders were filled in.
         labels: true class of each row.
         groups: column -> one value per row; None where the source has none.
         clusters: shape (n,), int64; rows with the same code are not independent.
@@ -99,7 +105,7 @@ class ScrubbedDataset:
     """
 
     rows: NDArray[np.int64]
-    texts: tuple[ScrubbedText, ...]
+    texts: tuple[ModelText, ...]
     labels: tuple[str, ...]
     groups: Mapping[str, tuple[str | None, ...]]
     clusters: NDArray[np.int64]
@@ -223,6 +229,79 @@ class ScrubbedTable:
             numbers={name: table[column].to_numpy() for name, column in named("number").items()},
             units=table["unit"].to_numpy() if "unit" in table.column_names else None,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ScrubbedItems:
+    """Sealed rows of a task whose answers are words or rankings. All columns have length n.
+
+    Attributes:
+        rows: position of each row in the source file, unique.
+        texts: role -> one text per row, "" where the source has none.
+        lists: role -> several texts per row.
+        groups: column -> one value per row; None where the source has none.
+        clusters: shape (n,), int64; rows with the same code are not independent.
+    """
+
+    rows: NDArray[np.int64]
+    texts: Mapping[str, tuple[ScrubbedText, ...]]
+    lists: Mapping[str, tuple[tuple[ScrubbedText, ...], ...]]
+    groups: Mapping[str, tuple[str | None, ...]]
+    clusters: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        columns = (*self.texts.values(), *self.lists.values(), *self.groups.values(), self.clusters)
+        if {len(column) for column in columns} - {len(self.rows)}:
+            raise ValueError(f"expected every column to have {len(self.rows)} rows")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, index: NDArray[np.int64]) -> ScrubbedItems:
+        """The rows at these positions, in this order."""
+        return ScrubbedItems(
+            rows=self.rows[index],
+            texts={role: tuple(values[i] for i in index) for role, values in self.texts.items()},
+            lists={role: tuple(values[i] for i in index) for role, values in self.lists.items()},
+            groups={column: tuple(values[i] for i in index) for column, values in self.groups.items()},
+            clusters=self.clusters[index],
+        )
+
+    def save(self, path: Path | BinaryIO) -> None:
+        """Write as Parquet."""
+        columns: dict[str, object] = {"row": self.rows, "cluster": self.clusters}
+        columns |= {f"text:{role}": [text.text for text in values] for role, values in self.texts.items()}
+        columns |= {f"list:{role}": _lists(values) for role, values in self.lists.items()}
+        columns |= {f"group:{name}": list(values) for name, values in self.groups.items()}
+        _write(columns, None, path)
+
+    @classmethod
+    def load(cls, path: Path | BinaryIO) -> ScrubbedItems:
+        """Read what `save` wrote. The caller vouches for the file: it comes from our own stage store."""
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(path)
+
+        def named(kind: str) -> dict[str, list[Any]]:
+            columns = [name for name in table.column_names if name.startswith(f"{kind}:")]
+            return {name.removeprefix(f"{kind}:"): table[name].to_pylist() for name in columns}
+
+        return cls(
+            rows=table["row"].to_numpy(),
+            texts={role: tuple(ScrubbedText(text) for text in values) for role, values in named("text").items()},
+            lists={
+                role: tuple(tuple(ScrubbedText(text) for text in texts) for texts in values)
+                for role, values in named("list").items()
+            },
+            groups={name: tuple(values) for name, values in named("group").items()},
+            clusters=table["cluster"].to_numpy(),
+        )
+
+
+def _lists(values: Sequence[Sequence[ScrubbedText]]) -> object:
+    import pyarrow as pa
+
+    return pa.array([[text.text for text in texts] for texts in values], pa.list_(pa.string()))
 
 
 def _write(columns: Mapping[str, object], units: NDArray[np.int64] | None, path: Path | BinaryIO) -> None:

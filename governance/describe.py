@@ -6,20 +6,20 @@ import os
 import platform
 import subprocess
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from governance.contenders import public_name
-from governance.dataset import ScrubbedDataset
+from governance.dataset import ScrubbedDataset, ScrubbedItems
 from governance.files import digest_of
 from governance.formats import read_whole
 from governance.measure import reading_order
-from governance.prepare import Plan
+from governance.prepare import Plan, source_of
 from governance.record import DataEntry, Lineage
-from governance.sources import locate
 from governance.tables import rows_digest
+from governance.taskprepare import TaskPlan
 
 HERE = Path(__file__).resolve().parent.parent
 PACKAGES = ("governance", "evaluators", "reports", "configs")
@@ -41,10 +41,10 @@ def data_entry(
     data, dataset = plan.config.data, plan.dataset
     values = {name: [v for v in column if v is not None] for name, column in test.groups.items()}
     return DataEntry(
-        name=data.name or Path(data.path).name,
-        source=public_name(data.path),
+        name=data.name or ", ".join(Path(named).name for named in data.named),
+        source=", ".join(public_name(named) for named in data.named),
         digest=plan.digests["data"],
-        rows_digest=rows_digest(read_whole(locate(data.path, plan.path.parent)).to_batches(), dataset.read),
+        rows_digest=rows_digest(read_whole(source_of(data, plan.path)).to_batches(), dataset.read),
         rows_read=dataset.read,
         rows_empty=dataset.empty,
         cleaning=dataset.found,
@@ -56,10 +56,7 @@ def data_entry(
         cluster=data.cluster,
         labels=dict(sorted(Counter((*train.labels, *test.labels)).items())),
         positive=plan.labels.positive,
-        groups={
-            name: {value: found.count(value) for value in sorted(set(found), key=reading_order)}
-            for name, found in values.items()
-        },
+        groups={name: _sizes(found) for name, found in values.items()},
         groups_missing={name: len(test) - len(found) for name, found in values.items()},
         scrubbed=replaced,
         not_scrubbed=plan.scrub.not_covered[plan.config.language],
@@ -68,7 +65,45 @@ def data_entry(
     )
 
 
-def lineage(plan: Plan) -> Lineage:
+def task_data_entry(plan: TaskPlan, items: ScrubbedItems, replaced: Mapping[str, int]) -> DataEntry:
+    """The data of a task audit, likewise; all rows are held out.
+
+    Args:
+        plan: the audit.
+        items: scrubbed rows.
+        replaced: entity -> pieces of personal data that scrubbing took out.
+    """
+    data, raw = plan.config.data, plan.items
+    values = {name: [v for v in column if v is not None] for name, column in items.groups.items()}
+    return DataEntry(
+        name=data.name or Path(data.path).name,
+        source=public_name(data.path),
+        digest=plan.digests["data"],
+        rows_digest=None if data.dialogues else rows_digest(read_whole(plan.file).to_batches(), raw.read),
+        rows_read=raw.read,
+        rows_empty=raw.empty,
+        rows_duplicate=raw.repeated,
+        rows_used=len(items),
+        rows_train=0,
+        rows_test=len(items),
+        clusters_test=len(np.unique(items.clusters)),
+        cluster=data.cluster,
+        labels={},
+        groups={name: _sizes(found) for name, found in values.items()},
+        groups_missing={name: len(items) - len(found) for name, found in values.items()},
+        scrubbed=replaced,
+        not_scrubbed=plan.scrub.not_covered[plan.config.language],
+        language=plan.config.language,
+        licence=data.licence,
+    )
+
+
+def _sizes(values: Sequence[str]) -> dict[str, int]:
+    counts = Counter(values)
+    return {value: counts[value] for value in sorted(counts, key=reading_order)}
+
+
+def lineage(plan: Plan | TaskPlan) -> Lineage:
     """What the record was made from."""
     digests = plan.digests
     installed = digests["versions"]
@@ -87,7 +122,7 @@ def lineage(plan: Plan) -> Lineage:
         bases=digests["bases"],
         parts={
             "code": digests["code"],
-            "probes": digests["probes"],
+            **({"probes": digests["probes"]} if "probes" in digests else {}),
             **{f"evaluator {name}": digest for name, digest in digests["evaluators"].items()},
             **{f"import {name}": digest for name, digest in digests.get("imports", {}).items()},
         },

@@ -1,12 +1,18 @@
-"""Files of rows: CSV, JSON lines, Parquet, Hugging Face folders. What goes wrong is told without a cell of them."""
+"""Files of rows: CSV, JSON lines, Parquet, Hugging Face folders, a plain text for each class.
+
+What goes wrong is told without a cell of them.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from governance.errors import DataError
 from governance.registry import nearest
@@ -18,9 +24,94 @@ _ESCAPE = re.compile(  # in JSON: two halves of a surrogate pair; one half; any 
     rb"\\(?:u[Dd][89ABab][0-9A-Fa-f]{2}\\u[Dd][C-Fc-f][0-9A-Fa-f]{2}|(?P<half>u[Dd][89A-Fa-f][0-9A-Fa-f]{2})|.)"
 )
 BLOCK = 16 << 20  # bytes that Arrow parses at once: the longest row it can read
+MOST_BYTES = 1 << 30  # of a plain text file, which is read whole
+TEXT, LABEL = "text", "label"
 
 
-def read_columns(path: Path, columns: list[str], roles: Mapping[str, str]) -> pa.Table:
+@dataclass(frozen=True)
+class ClassFiles:
+    """A plain text file for each class, UTF-8, one text a line; read as a table of a text and its label.
+
+    Equal lines, white space around them aside, are one row: such corpora repeat themselves. A line that stands under
+    two classes says nothing of either, so it is left out.
+
+    Attributes:
+        files: class and its file, sorted by class.
+    """
+
+    files: tuple[tuple[str, Path], ...]
+
+    def __str__(self) -> str:
+        return ", ".join(str(path) for _, path in self.files)
+
+    @property
+    def place(self) -> Path:
+        """The file beside which things that belong to the data are kept."""
+        return self.files[0][1]
+
+    @property
+    def by_name(self) -> dict[str, Path]:
+        """The files by their names in the deepest folder that holds them all, with `/`."""
+        folder = Path(os.path.commonpath([path.absolute().parent for _, path in self.files]))
+        return {path.absolute().relative_to(folder).as_posix(): path for _, path in self.files}
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """The rows, in the order of classes and lines.
+
+        Raises:
+            DataError: a file is not a text of this encoding, or too large.
+        """
+        import pyarrow as pa
+
+        rows = [(line, name) for name, lines in self._lines.items() for line in lines if line not in self._disputed]
+        texts, labels = ([row[column] for row in rows] for column in (0, 1))
+        return pa.table({TEXT: pa.array(texts, pa.string()), LABEL: pa.array(labels, pa.string())})
+
+    @property
+    def found(self) -> dict[str, int]:
+        """What was left out -> lines."""
+        unique = sum(len(lines) for lines in self._lines.values())
+        times = sum(n for lines in self._lines.values() for n in lines.values())
+        counts = {"repeated lines": times - unique, "lines of two classes": len(self._disputed)}
+        return {what: n for what, n in counts.items() if n}
+
+    @cached_property
+    def _lines(self) -> dict[str, dict[str, int]]:
+        """Class -> line -> how often it stands in the class's file."""
+        found: dict[str, dict[str, int]] = {}
+        for name, path in self.files:
+            lines = found[name] = {}
+            for line in _text_of(path).split("\n"):
+                if said := line.strip():
+                    lines[said] = lines.get(said, 0) + 1
+        return found
+
+    @cached_property
+    def _disputed(self) -> frozenset[str]:
+        seen, twice = set[str](), set[str]()
+        for lines in self._lines.values():
+            twice |= seen & lines.keys()
+            seen |= lines.keys()
+        return frozenset(twice)
+
+
+Source: TypeAlias = Path | ClassFiles
+
+
+def _text_of(path: Path) -> str:
+    if not path.is_file():
+        raise DataError(f"{path}: expected a text file, found a folder")
+    if path.stat().st_size > MOST_BYTES:
+        raise DataError(f"{path}: expected at most {MOST_BYTES} bytes, found {path.stat().st_size}")
+    data: bytes = _reading(path, path.read_bytes)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: expected UTF-8 text, found another encoding at byte {error.start}") from None
+
+
+def read_columns(path: Source, columns: list[str], roles: Mapping[str, str]) -> pa.Table:
     """Only the named columns, whatever the format."""
     import pyarrow as pa
 
@@ -36,7 +127,7 @@ def read_columns(path: Path, columns: list[str], roles: Mapping[str, str]) -> pa
     return table
 
 
-def read_whole(path: Path) -> pa.Table:
+def read_whole(path: Source) -> pa.Table:
     """Every column, whatever is in it.
 
     Raises:
@@ -46,7 +137,7 @@ def read_whole(path: Path) -> pa.Table:
     return _reading(path, lambda: load(names))
 
 
-def _reading(path: Path, act: Callable[[], Any]) -> Any:
+def _reading(path: Source, act: Callable[[], Any]) -> Any:
     """Do something to a file; what goes wrong is told without its cells."""
     import pyarrow as pa
 
@@ -56,7 +147,7 @@ def _reading(path: Path, act: Callable[[], Any]) -> Any:
         raise DataError(f"{path}: can't be read: {_without_cells(error)}") from None
 
 
-def _open(path: Path) -> tuple[list[str], Any]:
+def _open(path: Source) -> tuple[list[str], Any]:
     """Column names of a source, and a function that reads some of them."""
     import pyarrow as pa
     import pyarrow.csv
@@ -64,6 +155,8 @@ def _open(path: Path) -> tuple[list[str], Any]:
     import pyarrow.json
     import pyarrow.parquet as pq
 
+    if isinstance(path, ClassFiles):
+        return path.table.column_names, path.table.select
     if path.is_dir():
         return _open_hugging_face(path)
     if path.stat().st_size == 0:

@@ -5,15 +5,36 @@ from __future__ import annotations
 import urllib.parse
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-Share = Annotated[float, Field(gt=0, lt=1)]
+from governance.localmodels import HFModel, SklearnModel
+from governance.modelbase import Frozen, Model, Reading, Share, Twin
 
-
-class Frozen(BaseModel):
-    """A part of a config: no key that isn't known, no infinite number, never changed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+__all__ = [
+    "AnthropicModel",
+    "CallableModel",
+    "ClassifierModel",
+    "ClosedModel",
+    "FineTune",
+    "Frozen",
+    "HFModel",
+    "Launch",
+    "LexicalModel",
+    "MitigatedModel",
+    "ModelConfig",
+    "OpenAIModel",
+    "PredictionsModel",
+    "Private",
+    "Reading",
+    "ScriptedModel",
+    "Share",
+    "SklearnModel",
+    "TfidfModel",
+    "TokenPrice",
+    "Twin",
+    "VariantModel",
+    "VendorLimits",
+]  # fmt: skip
 
 
 class Private(Frozen):
@@ -39,16 +60,7 @@ class Private(Frozen):
         return self
 
 
-class _Model(Frozen):
-    title: str | None = None
-    licence: str | None = None
-    note: str | None = None
-    rows: PositiveInt | None = None  # weighed on at most so many held-out rows
-    price_per_hour: PositiveFloat | None = None  # of the hardware, in `currency`
-    currency: str = "USD"
-
-
-class TfidfModel(_Model):
+class TfidfModel(Reading):
     """TF-IDF + logistic regression: fast, readable, hard to beat."""
 
     kind: Literal["tfidf-logistic"]
@@ -56,7 +68,7 @@ class TfidfModel(_Model):
     regularisation: PositiveFloat = 1.0  # scikit-learn's C
 
 
-class ClassifierModel(_Model):
+class ClassifierModel(Reading):
     """A pretrained encoder with a head: lower layers frozen and computed once, the rest trained."""
 
     kind: Literal["classifier"]
@@ -122,11 +134,12 @@ class FineTune(Frozen):
     limits: VendorLimits = VendorLimits()
 
 
-class ClosedModel(_Model):
+class ClosedModel(Reading):
     """What every model behind an API has: a prompt, a key, a price, and how it may be asked."""
 
     kind: str
     prompt: str
+    other_prompts: tuple[str, ...] = ()  # the held-out rows are asked by each of them too; see docs/wording.md
     base_url: str | None = None
     model: str | None = None
     api_key_env: str | None = None
@@ -138,6 +151,7 @@ class ClosedModel(_Model):
     timeout: PositiveFloat = 60.0
     max_retries: Annotated[int, Field(ge=0, le=20)] = 5
     max_tokens: PositiveInt = 8
+    structured: Annotated[bool, Field(strict=True)] = False  # hold answers to a JSON schema
 
     @model_validator(mode="after")
     def _address(self) -> Self:
@@ -148,6 +162,8 @@ class ClosedModel(_Model):
             raise ValueError("expected base_url without a password, parameters or fragment; keys go into api_key_env")
         if self.budget is not None and self.price_per_million_tokens is None:
             raise ValueError("budget: expected price_per_million_tokens beside it, to know what is spent")
+        if self.structured and self.max_tokens < 32:
+            raise ValueError(f"max_tokens: expected at least 32, for the JSON of structured, found {self.max_tokens}")
         return self
 
 
@@ -157,6 +173,16 @@ class OpenAIModel(ClosedModel):
     kind: Literal["openai"]
     launch: Launch | None = None
     fine_tune: FineTune | None = None  # then there is no `model`: the vendor names the one that it makes
+    logprobs: Annotated[bool, Field(strict=True)] = False  # scores from the probability of an answer's first token
+    top_logprobs: Annotated[int, Field(ge=1, le=20)] = 20  # alternatives of a token that are asked for
+
+    @model_validator(mode="after")
+    def _readable(self) -> OpenAIModel:
+        if self.structured and self.logprobs:
+            raise ValueError("logprobs: expected false beside structured, whose answers all begin with the same brace")
+        if "top_logprobs" in self.model_fields_set and not self.logprobs:
+            raise ValueError("top_logprobs: expected logprobs: true beside it")
+        return self
 
     @model_validator(mode="after")
     def _one_server(self) -> OpenAIModel:
@@ -189,13 +215,13 @@ class AnthropicModel(ClosedModel):
         return self
 
 
-class PredictionsModel(_Model):
+class PredictionsModel(Model):
     """What another system answered, from a file that it wrote; every key but `path` names a column of it."""
 
     kind: Literal["predictions"]
     path: str  # Parquet, CSV, TSV or JSON lines; package:module/path works
     id: str = "id"  # a row's value of data.id or, where that is not given, its number, from 0
-    label: str = "label"
+    label: str = "label"  # of tasks that write or rank: the column of its words, or of a list of scores
     scores: dict[str, str] = Field(default_factory=dict)  # class -> column of its probability: all classes, or none
     seconds: str | None = None
     failure: str | None = None  # rows in which it says anything have failed
@@ -212,7 +238,7 @@ class PredictionsModel(_Model):
         return self
 
 
-class CallableModel(_Model):
+class CallableModel(Reading):
     """A Python function: a list of texts in, one label, or {label: probability}, per text out."""
 
     kind: Literal["callable"]
@@ -231,7 +257,35 @@ class CallableModel(_Model):
         return self
 
 
-class MitigatedModel(_Model):
+class ScriptedModel(ClosedModel):
+    """A model that plays fixed answers: an audit's whole way without a key and without money."""
+
+    kind: Literal["scripted"]
+    answers: tuple[str, ...] = Field(min_length=1)  # which one a message gets hangs on its words
+    failing: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)  # reason -> share
+    delay: NonNegativeFloat = 0.0  # seconds
+
+    @model_validator(mode="after")
+    def _no_endpoint(self) -> ScriptedModel:
+        for key in ("base_url", "model", "api_key_env"):
+            if getattr(self, key) is not None:
+                raise ValueError(f"{key}: expected none; a script is nobody's endpoint")
+        if self.structured:
+            raise ValueError("structured: expected false; a script answers as it is written")
+        if sum(self.failing.values()) > 1:
+            raise ValueError("failing: expected shares that sum to at most 1")
+        return self
+
+
+class LexicalModel(Model):
+    """Rules on shared words, in place of a model: what a task's other models must beat."""
+
+    kind: Literal["lexical"]
+    rule: Literal["words", "shortest"] = "words"  # shortest, of rankings: the candidate of fewest characters first
+    least: Annotated[float, Field(ge=0, le=1)] = 0.2  # likeness below which a sentence is no answer
+
+
+class MitigatedModel(Model):
     """Another model of the config, made fairer between the groups of one column: a model in its own right."""
 
     kind: Literal["mitigated"]
@@ -253,7 +307,48 @@ class MitigatedModel(_Model):
         return self
 
 
+_CHANGED: dict[str, Literal["quantised", "distilled"]] = {"int8": "quantised", "distilled": "distilled"}
+
+
+class VariantModel(Model):
+    """A smaller model made from one that this audit trains: its weights in 8-bit integers, or a student of its."""
+
+    kind: Literal["variant"]
+    of: str  # a model that this audit trains
+    by: Literal["int8", "distilled"]
+    max_features: PositiveInt = 20_000  # of the student, which is TF-IDF + logistic regression
+    regularisation: PositiveFloat = 1.0  # likewise; scikit-learn's C
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_a_twin(cls, raw: Any) -> Any:
+        """What it is made from is what it is held against; nobody needs to say so twice."""
+        if isinstance(raw, dict) and "twin" not in raw and {"of", "by"} <= raw.keys():
+            return {**raw, "twin": {"of": raw["of"], "by": _CHANGED.get(str(raw["by"]), "distilled")}}
+        return raw
+
+    @model_validator(mode="after")
+    def _fits_way(self) -> VariantModel:
+        if self.twin != Twin(of=self.of, by=_CHANGED[self.by]):
+            raise ValueError(f"twin: expected none: a variant is held against the model that it is of, '{self.of}'")
+        for key in ("max_features", "regularisation"):
+            if self.by == "int8" and key in self.model_fields_set:
+                raise ValueError(f"{key}: expected none with by int8; it is for a student (by: distilled)")
+        return self
+
+
 ModelConfig = Annotated[
-    TfidfModel | ClassifierModel | OpenAIModel | AnthropicModel | PredictionsModel | CallableModel | MitigatedModel,
+    TfidfModel
+    | ClassifierModel
+    | OpenAIModel
+    | AnthropicModel
+    | ScriptedModel
+    | LexicalModel
+    | PredictionsModel
+    | CallableModel
+    | HFModel
+    | SklearnModel
+    | MitigatedModel
+    | VariantModel,
     Field(discriminator="kind"),
 ]

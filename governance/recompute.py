@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from governance.conclude import contents_of
+from governance.conclude import RENDERER, contents_of
 from governance.errors import ConfigError, DataError
 from governance.evidence.envelope import open_envelope
 from governance.evidence.folder import LATEST, OUT, Finding, shown
@@ -79,7 +79,7 @@ def _judgement(record: RunRecord, folder: Path, inside: str, done: Recomputed) -
     done.hold(digest_of(terms.identity()) == inputs["terms"], inside, f"terms of {inside}")
     wrote = json.loads((folder / VERDICT).read_bytes())
     done.hold(verdict.model_dump(mode="json") == wrote, f"{inside}/{VERDICT}", f"verdict of {inside}")
-    if inputs["renderer"] != code_digest("reports", "governance.policy"):
+    if inputs["renderer"] != code_digest(*RENDERER):
         done.left.append(f"reports of {inside}: made by another version of this code")
         return
     for name, content in contents_of(record, terms, verdict, inputs["language"]).items():

@@ -18,10 +18,13 @@ from governance.claims import PrivacyClaim
 from governance.errors import RecordError
 from governance.files import canonical, digest_file, write_atomic
 from governance.measure import Outcome
+from governance.vendorfacts import VendorFacts
 
 Read = TypeVar("Read", bound=BaseModel)
 SCHEMA = 1
 RECORD, PREDICTIONS = "record.json", "predictions"
+PROTOCOLS = ("head", "written", "log-likelihood", "extracted", "scored", "embedding", "rules", "file", "function")
+"""How answers are got: by a trained head, read from words, …; figures of two of them are never in one ranking."""
 
 
 class _Frozen(BaseModel):
@@ -80,6 +83,13 @@ class VendorTraining(_Frozen):
     privacy: str  # the plain sentence that no privacy claim covers it
 
 
+class Twin(_Frozen):
+    """That a model is another one but for one thing."""
+
+    of: str
+    by: str  # "differential-privacy", "scrubbing", "quantised" or "distilled"
+
+
 class ModelEntry(_Frozen):
     """One weighed model: what it is, where it comes from, how it was trained."""
 
@@ -106,6 +116,17 @@ class ModelEntry(_Frozen):
     curve: tuple[Mapping[str, float], ...] = ()  # training: one point per epoch; private information where private
     # A vendor's training. Left out where there is none: older records keep their digests.
     vendor: VendorTraining | None = Field(default=None, exclude_if=lambda vendor: vendor is None)
+    # What follows is left out where it isn't known: older records keep their digests.
+    protocol: str | None = Field(
+        default=None, exclude_if=lambda protocol: protocol is None
+    )  # how it answers: `PROTOCOLS`
+    versions: Mapping[str, int] = Field(
+        default_factory=dict, exclude_if=lambda versions: not versions
+    )  # that its endpoint reported -> messages
+    vendor_facts: VendorFacts | None = Field(default=None, exclude_if=lambda facts: facts is None)
+    twin: Twin | None = Field(default=None, exclude_if=lambda twin: twin is None)
+    # "filled": it reads made-up values where the scrubber left placeholders.
+    placeholders: str | None = Field(default=None, exclude_if=lambda how: how is None)
 
 
 class DataEntry(_Frozen):
@@ -171,9 +192,16 @@ class RunRecord(_Frozen):
     question: str  # the business question, in one sentence
     candidate: str
     incumbent: str | None = None
+    # Expected in use, for what a switch would cost. Left out where nobody states it: older records keep their digests.
+    requests_per_month: int | None = Field(default=None, exclude_if=lambda n: n is None)
     data: DataEntry
     models: tuple[ModelEntry, ...]
     outcomes: tuple[Annotated[Outcome, Field(discriminator="kind")], ...]
+    # What people call the values of slices that no column of the data has: column -> value -> language -> name. Left
+    # out where there are none: older records keep their digests.
+    names: Mapping[str, Mapping[str, Mapping[str, str]]] = Field(
+        default_factory=dict, exclude_if=lambda names: not names
+    )
     lineage: Lineage
     files: Mapping[str, str] = Field(default_factory=dict)  # relative path -> "sha256:…"
     seconds: Mapping[str, float] = Field(default_factory=dict)  # stage -> wall-clock time of the run that did it

@@ -19,7 +19,7 @@ import numpy as np
 
 from governance.dataset import Labels, Roles
 from governance.errors import DataError
-from governance.formats import read_columns
+from governance.formats import ClassFiles, Source, read_columns
 from governance.registry import nearest
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Dataset:
         units: shape (n,), codes of whose row it is, -1 where the source doesn't say; None: no such column.
         read: rows in the source.
         empty: rows dropped since they had no text or no label.
-        found: what cleaning counted; None: there was none.
+        found: what cleaning and reading counted; None: neither had anything to.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Dataset:
             read=self.read,
             units=None if self.units is None else self.units[index],
             empty=self.empty,
-            found=found,
+            found={**(self.found or {}), **found},
         )
 
     def raw_texts(self, index: NDArray[np.int64]) -> list[str]:
@@ -171,10 +171,12 @@ class Dataset:
         return Split(np.array(sorted(train)), np.array(sorted(test)), duplicates)
 
 
-def digest_source(path: Path) -> str:
-    """SHA-256 of a file, or of the names and digests of a folder's files."""
+def digest_source(path: Source) -> str:
+    """SHA-256 of a file, or of the names and digests of a folder's files; files of classes are as a folder of them."""
     from governance.files import digest_file, digest_of
 
+    if isinstance(path, ClassFiles):
+        return "sha256:" + digest_of({name: digest_file(file) for name, file in path.by_name.items()})
     if path.is_file():
         return digest_file(path)
     files = sorted(file for file in path.rglob("*") if file.is_file())
@@ -182,12 +184,12 @@ def digest_source(path: Path) -> str:
 
 
 def read_dataset(
-    path: Path, roles: Roles, *, bands: Mapping[str, tuple[str, Sequence[float]]] | None = None
+    path: Source, roles: Roles, *, bands: Mapping[str, tuple[str, Sequence[float]]] | None = None
 ) -> Dataset:
     """Read the columns that have a role, and check that they can carry an audit.
 
     Args:
-        path: CSV, JSONL, Parquet, or a folder that Hugging Face's `save_to_disk` wrote.
+        path: CSV, JSONL, Parquet, a folder that Hugging Face's `save_to_disk` wrote, or a text file for each class.
         roles: which column is what; groups may name bands.
         bands: new column -> (numeric column, ascending edges).
 
@@ -231,11 +233,12 @@ def read_dataset(
         groups=groups,
         clusters=clusters,
         read=table.num_rows,
+        found=path.found if isinstance(path, ClassFiles) else None,
         units=None if owners is None else unit_codes([owners[i] for i in keep]),
     )
 
 
-def classes_of(path: Path, dataset: Dataset, roles: Roles, positive: str | None) -> Labels:
+def classes_of(path: Source, dataset: Dataset, roles: Roles, positive: str | None) -> Labels:
     """The task's classes, sorted; two classes without a declared positive one take the last.
 
     Raises:
@@ -277,7 +280,7 @@ def unit_codes(values: Sequence[str | None]) -> NDArray[np.int64]:
 
 
 def group_values(
-    path: Path,
+    path: Source,
     table: pa.Table,
     name: str,
     bands: Mapping[str, tuple[str, Sequence[float]]],

@@ -19,7 +19,7 @@ import numpy as np
 from governance.budget.fingerprint import row_bytes
 from governance.errors import DataError
 from governance.files import digest_bytes
-from governance.formats import read_columns, read_whole
+from governance.formats import Source, read_columns, read_whole
 from governance.sources import ABSENT, label_of, unit_codes
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def sampled(read: int, rows: int | None, seed: int) -> NDArray[np.int64]:
     return index if rows is None or rows >= read else np.sort(np.random.default_rng(seed).permutation(index)[:rows])
 
 
-def marks(path: Path, index: NDArray[np.int64]) -> Iterator[dict[str, Any] | str]:
+def marks(path: Source, index: NDArray[np.int64]) -> Iterator[dict[str, Any] | str]:
     """What a privacy budget tells some rows of a source by: each row as a whole, and each long text in it by itself.
 
     So whatever columns two runs read, clean or scrub, the same rows are found to be the same; and a text is, beside

@@ -90,7 +90,7 @@ class Entry(BaseModel):
     kind: tuple[Literal["measurement", "fact"], ...] = ("measurement",)
     slices: tuple[Place, ...] = ("everyone",)
     columns: tuple[str, ...] = ()
-    reference: Literal["incumbent", "base", "baseline"] | None = None
+    reference: Literal["incumbent", "base", "twin", "baseline"] | None = None
     about: Literal["model", "data"] = "model"
     task: str | None = "maker"
     needs: tuple[str, ...] = ()

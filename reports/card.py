@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from governance.measure import EVERYONE, Fact, Measurement, NotMeasured, Outcome
-from reports import chapter_privacy, chapter_rest, vendor, waivers
+from reports import chapter_bill, chapter_decision, chapter_privacy, chapter_rest, criteria, vendor, waivers, wordings
 from reports.blocks import Cell, Table, cell, generic, metric_cell
 from reports.findings import aside
 from reports.markdown import Md, environment, fill
@@ -38,6 +38,8 @@ def render(view: View, model: ModelView) -> bytes:
         m=model,
         comparison=comparison(view),
         counts=counted(texts, model),
+        choice=chapter_decision.in_short(view, model),
+        criteria=criteria.criteria_table(view, [model]),
         metrics=metrics_table(view, model),
         claim=claim_table(view, model),
         attack=attack_table(view, model),
@@ -47,6 +49,10 @@ def render(view: View, model: ModelView) -> bytes:
         gaps=fairness_table(view, model, gaps=True),
         groups=fairness_table(view, model, gaps=False),
         price=_price(view, model),
+        twin=chapter_bill.in_short(view, model),
+        twin_table=chapter_bill.table(view, model),
+        spread=wordings.in_short(view, model),
+        prompts=wordings.table(view, model),
         words=_words(view, model),
         controls=controls_table(view, model),
         waivers=waivers.table(view),
@@ -125,7 +131,7 @@ def _own(view: View, model: ModelView) -> list[Outcome]:
 def metrics_table(view: View, model: ModelView) -> Table:
     """Everything measured over all rows that no other section of the card shows."""
     texts = view.texts
-    elsewhere = ("fairness.", "mitigation.", "explanation.weight", "privacy.", "membership.")
+    elsewhere = ("fairness.", "mitigation.", "twin.", "wording.", "explanation.weight", "privacy.", "membership.")
     rows = []
     for outcome in _own(view, model):
         if outcome.metric.startswith(elsewhere):

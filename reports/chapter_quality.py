@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from governance.measure import EVERYONE, Measurement, NotMeasured
-from reports.blocks import Block, Chapter, Panel, Shelf, axis_of, generic, matrix, present, scaled
+from governance.comparison import COMPARISONS, DETECTABLE, HOLM, P
+from governance.measure import EVERYONE, Measurement, NotMeasured, Outcome, Unit
+from reports.blocks import (
+    Block,
+    Cell,
+    Chapter,
+    Panel,
+    Shelf,
+    Table,
+    axis_of,
+    generic,
+    matrix,
+    metric_cell,
+    present,
+    scaled,
+)
 from reports.charts import Point, forest
-from reports.text import scale_of
-from reports.view import View
+from reports.text import Texts, scale_of
+from reports.view import ModelView, View
+from reports.wordings import wordings
 
 LEVELS = ("balanced_accuracy", "auc", "accuracy", "recall", "precision", "f1")
 COSTS = ("latency_p50", "latency_p95", "cost")
@@ -25,7 +40,8 @@ def chapter(shelf: Shelf) -> Chapter | None:
     costs = matrix(shelf, [f"quality.{name}" for name in COSTS], caption=texts("quality.costs.title"))
     if costs:
         blocks.append(Block(title=texts("quality.costs.title"), text=[texts("quality.costs.text")], tables=[costs]))
-    rest = shelf.rest(lambda metric: metric.startswith("quality."))
+    blocks += wordings(shelf)
+    rest = shelf.rest(lambda metric: metric.startswith(("quality.", "wording.")))
     if rest:
         blocks.append(
             Block(
@@ -70,8 +86,38 @@ def _differences(shelf: Shelf) -> list[Block]:
         table = matrix(shelf, names, caption=title, reference=reference, models=others)
         if panels or table:
             text = [texts("quality.paired.text", reference=_label(view, reference))]
-            blocks.append(Block(title, text, (), panels, present([table]), texts("fold.table"), others[:DRAWN]))
+            evidence = _evidence(view, names, reference, others)
+            text += [texts("quality.evidence.text", reference=_label(view, reference))] if evidence else []
+            tables = present([table, evidence])
+            blocks.append(Block(title, text, (), panels, tables, texts("fold.table"), others[:DRAWN]))
     return blocks
+
+
+def _evidence(view: View, metrics: Sequence[str], reference: str, models: Sequence[ModelView]) -> Table | None:
+    """How surprising each difference is, and what the rows could have shown; None for older records, without either."""
+    texts, rows = view.texts, []
+    for metric in metrics:
+        found = [view.find(metric, model.name, EVERYONE, reference=reference) for model in models]
+        if any(isinstance(one, Measurement) and P in one.counts for one in found):
+            cells = (_surprise(texts, one) for one in found)
+            rows.append([metric_cell(texts, metric, reference=reference), *cells])
+    head = [Cell(texts("table.metric")), *(Cell(model.label, model=model) for model in models)]
+    return Table(texts("quality.evidence.title"), head, rows) if rows else None
+
+
+def _surprise(texts: Texts, one: Outcome | None) -> Cell:
+    """A difference's p, over the adjusted one and the smallest difference in reach."""
+    if not isinstance(one, Measurement) or P not in one.counts:
+        return Cell(texts("missing"), kind="missing")
+    p, adjusted, least = one.counts[P], one.counts.get(HOLM), one.counts.get(DETECTABLE)
+    small = []
+    if adjusted is not None:
+        n = texts.count(int(one.counts[COMPARISONS]))
+        small.append(texts("quality.evidence.adjusted", n=n, p=texts.number(adjusted, Unit.PROBABILITY)))
+    if least is not None:
+        small.append(texts("quality.evidence.least", least=texts.number(least, one.unit, one.metric)))
+    shown = texts("quality.evidence.p", p=texts.number(p, Unit.PROBABILITY))
+    return Cell(shown, small=texts("list.long").join(small), kind="number")
 
 
 def _label(view: View, name: str) -> str:

@@ -13,7 +13,10 @@ from reports.text import Texts, clean
 from reports.view import ModelView, View
 
 WORDS = 12
-KNOWN = ("quality.", "imported.", "fairness.", "mitigation.", "explanation.", "data.", *PREFIXES)
+KNOWN = (
+    "quality.", "imported.", "drivers.", "fairness.", "mitigation.", "twin.", "wording.", "explanation.", "data.",
+    *PREFIXES,
+)  # fmt: skip
 LIMITS = (
     "cause", "drift", "other_uses", "groups", "written", "media", "inputs", "attacks", "joint", "security", "people",
     "energy", "law",

@@ -21,6 +21,7 @@ INK, MUTED, GRID, PAPER = "#24292f", "#59636e", "#d9dee3", "#fffffe"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#24292f", "#e69f00", "#56b4e9")
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 WIDTH, LABELS, EDGE = 216, 118, 10
+_TOLD = 0.14  # the least share of a bar that has room for its percent
 _Row: TypeAlias = dict[str, Any]
 
 
@@ -195,6 +196,28 @@ def scatter(spots: Sequence[Spot], *, name: str, title: str, x: str, y: str) -> 
     return _draw("scatter", data, height=210, domain=across, axis=x, name=name, title=title, up=up)
 
 
+def stacked(bars: Sequence[tuple[str, Sequence[tuple[int, float]]]], *, name: str, title: str, axis: str) -> str:
+    """Shares of a whole as parts of a bar; a part that has room tells its percent.
+
+    Args:
+        bars: label -> `(mark, share)` in the order of the parts; shares of a bar add up to 1.
+        name: the chart's id in the page.
+        title: what a screen reader says.
+        axis: caption of the horizontal axis, in percent.
+    """
+    step, rows, told = 28, list[_Row](), list[_Row]()
+    for place, (_, parts) in enumerate(bars):
+        middle, start = place * step + step / 2, 0.0
+        for mark, share in parts:
+            end = start + share * 100
+            rows.append({"y": middle, "v": start, "z": end, "c": style_of(mark)[0]})
+            if share >= _TOLD:
+                told.append({"y": middle, "v": (start + end) / 2, "t": f"{share * 100:.0f}%"})
+            start = end
+    data = {"labels": _labels([label for label, _ in bars], step), "rows": rows, "told": told}
+    return _draw("stacked", data, height=step * len(bars), domain=(0.0, 100.0), axis=axis, name=name, title=title)
+
+
 def _labels(labels: Sequence[str], step: float) -> list[_Row]:
     return [{"y": place * step + step / 2, "t": short(label)} for place, label in enumerate(labels)]
 
@@ -239,12 +262,13 @@ def _convert(spec: str) -> str:
     return str(vl_convert.vegalite_to_svg(spec))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=5)
 def _frame(kind: str) -> str:
     """One kind of chart without its data, as Vega-Lite JSON. `y` is in pixels, so rows are never measured."""
     import altair as alt
 
     kinds = {"forest": _forest_layers, "bars": _bars_layers, "curve": _curve_layers, "scatter": _scatter_layers}
+    kinds |= {"stacked": _stacked_layers}
     layers, left, top = kinds[kind](), LABELS, 6
     if kind == "scatter":  # numbers beside the axis, not labels; its caption on top
         left, top = 46, 26
@@ -296,6 +320,23 @@ def _bars_layers() -> list[Any]:
         _named("zero").mark_rule(color=MUTED, strokeWidth=1).encode(x=_x(alt, "v")),
         _named("labels").mark_text(**_label_style()).encode(x=alt.value(-EDGE), y=_pixels(), text="t:N"),
         rows.mark_bar(size=11, opacity=1, orient="horizontal").encode(x="v:Q", x2="z"),
+    ]
+
+
+def _stacked_layers() -> list[Any]:
+    import altair as alt
+
+    rows = _named("rows").encode(y=_pixels(), color=alt.Color("c:N", scale=None))
+    told = _named("told").encode(x="v:Q", y=_pixels(), text="t:N")
+    words = {"align": "center", "baseline": "middle", "fontSize": 11}
+    return [
+        rows.mark_bar(size=18, opacity=1, orient="horizontal", stroke=PAPER, strokeWidth=1).encode(
+            x=_x(alt, "v"), x2="z"
+        ),
+        _named("labels").mark_text(**_label_style()).encode(x=alt.value(-EDGE), y=_pixels(), text="t:N"),
+        # First a halo in the page's colour: the words stand on every colour there is.
+        told.mark_text(stroke=PAPER, strokeWidth=3, fill=PAPER, **words),
+        told.mark_text(color=INK, **words),
     ]
 
 

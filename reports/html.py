@@ -17,7 +17,10 @@ from markupsafe import Markup, escape
 from governance.measure import ANY, Outcome
 from governance.policy import Status
 from reports import (
+    chapter_bill,
     chapter_changes,
+    chapter_decision,
+    chapter_drivers,
     chapter_fairness,
     chapter_imported,
     chapter_policy,
@@ -112,8 +115,11 @@ def render(view: View) -> bytes:
     texts = view.texts
     shelf = Shelf(view)
     chapters = [
+        chapter_decision.chapter(view),
         chapter_quality.chapter(shelf),
+        *chapter_bill.chapters(shelf),
         chapter_imported.chapter(shelf),
+        chapter_drivers.chapter(shelf),
         chapter_fairness.chapter(shelf),
         chapter_privacy.chapter(shelf),
         chapter_rest.explanation(shelf),

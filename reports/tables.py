@@ -8,11 +8,16 @@ from governance.measure import Measurement, NotMeasured, Outcome
 from governance.policy import Status
 from reports.blocks import Cell, Table, cell
 from reports.chapter_privacy import promise
+from reports.criteria import protocol_cell
 from reports.findings import Standing
 from reports.text import Texts, clean
 from reports.view import ModelView, View
 
-HEADLINES = ("quality.balanced_accuracy", "quality.auc")
+HEADLINES = (
+    "quality.balanced_accuracy", "quality.auc", "quality.token_f1", "quality.mrr", "quality.rouge_l",
+    "quality.attribute_precision", "quality.attribute_coverage",
+)  # fmt: skip
+"""What tells a task's quality at a glance, the most telling first; a record has few of them."""
 
 
 def comparison(view: View) -> Table:
@@ -21,7 +26,8 @@ def comparison(view: View) -> Table:
     levels = headlines(view)
     reference = view.record.incumbent
     paired = f"{levels[0]}.difference" if levels and reference else ""
-    head = [Cell(texts("table.model")), Cell(texts("table.verdict")), Cell(texts("table.rows"))]
+    head = [Cell(texts("table.model")), Cell(texts("table.verdict"))]
+    head += [Cell(texts("protocol.title")), Cell(texts("table.rows"))]
     head += [Cell(texts.metric(metric).title) for metric in levels]
     if paired:
         head.append(Cell(texts.metric(paired, reference=view.incumbent.label if view.incumbent else "").title))
@@ -39,7 +45,7 @@ def headlines(view: View) -> list[str]:
     levels = [name for name in names if name.startswith("quality.") and name.count(".") == 1]
     imported = [name for name in names if name.startswith("imported.") and name.count(".") == 2]
     others = [name for name in imported if not name.endswith(".coverage")]
-    return usual or levels[:2] or others[:2]
+    return usual[:2] or levels[:2] or others[:2]
 
 
 def _comparison_row(
@@ -49,6 +55,7 @@ def _comparison_row(
     row = [
         Cell(model.label, small=clean(model.entry.title, 120), model=model),
         Cell(texts(f"status.{model.status.value}"), small=counted(texts, model), status=model.status),
+        protocol_cell(view, model),
         Cell(texts.count(model.entry.weighed_on), kind="number"),
     ]
     row += [_status_cell(view, view.find(metric, model.name), model) for metric in levels]

@@ -38,6 +38,7 @@ _SHARES = frozenset(
     | {"selection_rate", "true_positive_rate", "false_positive_rate", "equalized_odds", "macro_recall"}
     | {"refusal_rate", "scoring_rate", "envy_share"}
     | {"demographic_parity"}
+    | {"difference", "predicted_difference", "distortion", "largest_distortion"}  # of `drivers`: of negatives
 )
 """Metrics that are shares of rows: their differences are told in percentage points."""
 
@@ -185,7 +186,8 @@ class Texts:
         says = self._strings.get(f"metric.{stem}.says", "")
         if made:
             # Of a gap more is worse, so a change of one is told without praise or blame.
-            kind = ("change" if stem.startswith("mitigation.") else "paired") if reference else made
+            kind = ("change" if stem.startswith(("mitigation.", "twin.")) else "paired") if reference else made
+            kind = "times" if reference and made == "ratio" else kind
             title = self(f"made.{kind}.title", metric=title, reference=clean(reference, 40))
             says = self(f"made.{kind}.says", reference=clean(reference, 40))
         return Metric(name, title, says)

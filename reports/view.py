@@ -9,7 +9,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+from governance.decision import Decision, Profile, decide
 from governance.errors import RecordError
 from governance.measure import EVERYONE, NotMeasured, Outcome, Slice, Unit
 from governance.policy import Control, Finding, Policy, Status, Verdict, WaiverUse
@@ -72,6 +74,15 @@ class View:
         self.models = self._models()
         self._by_name = {model.name: model for model in self.models}
         self.controls = self._controls()
+
+    @cached_property
+    def decision(self) -> Decision:
+        """What the record says for and against each model."""
+        return decide(self.record)
+
+    def profile(self, name: str) -> Profile:
+        """What it says of one model."""
+        return next(profile for profile in self.decision.profiles if profile.model == name)
 
     @property
     def candidate(self) -> ModelView:

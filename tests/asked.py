@@ -30,8 +30,7 @@ def settings(url: str, **change: Any) -> dict[str, Any]:
     return {
         "base_url": url,
         "model": "m",
-        "prompt": Prompt.load("recommend.en.v1"),
-        "labels": FLAG,
+        "prompt": Prompt.load("recommend.en.v1").bind(FLAG),
         "gate": gate,
         "api_key": SecretStr(KEY),
         "timeout": 5,

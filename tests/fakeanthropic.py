@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
 from typing_extensions import override
 
 from tests.asked import KEY
@@ -57,6 +58,7 @@ def error(status: int, **headers: str) -> Said:
 
 def check(path: str, headers: dict[str, str], body: dict[str, Any]) -> Said | None:
     """The error that a request earns which isn't one of the API's."""
+    from anthropic.types import OutputConfigParam
     from anthropic.types.message_create_params import MessageCreateParamsNonStreaming as Params
 
     if path != "/v1/messages":
@@ -66,6 +68,10 @@ def check(path: str, headers: dict[str, str], body: dict[str, Any]) -> Said | No
     known = Params.__required_keys__ | Params.__optional_keys__
     required = {"model", "max_tokens", "messages"}
     if not required <= body.keys() <= known or body["max_tokens"] < 1 or "anthropic-version" not in headers:
+        return error(400)
+    try:
+        TypeAdapter(OutputConfigParam).validate_python(body.get("output_config", {}))
+    except ValidationError:
         return error(400)
     return None if [message["role"] for message in body["messages"]] == ["user"] else error(400)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import socket
 import threading
 import time
@@ -18,7 +19,10 @@ SOON = {"retry-after-ms": "5"}
 
 @dataclass(frozen=True)
 class Play:
-    """One response. `body` as a string is an answer's content; bytes are sent as they are."""
+    """One response. `body` as a string is an answer's content; bytes are sent as they are.
+
+    `places` are the probabilities of the answer's first tokens, place by place, the written one first.
+    """
 
     body: str | bytes | None = "Yes"
     status: int = 200
@@ -28,15 +32,26 @@ class Play:
     hang_up: bool = False
     drip: float = 0.0  # seconds between bytes
     extra: dict[str, Any] = field(default_factory=dict)
+    places: tuple[dict[str, float], ...] = ()
 
     def payload(self) -> bytes:
         if isinstance(self.body, bytes):
             return self.body
         message = {"role": "assistant", "content": self.body}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        if self.places:
+            choice["logprobs"] = {"content": [_place(known) for known in self.places], "refusal": None}
         usage = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
         base = {"id": "x", "object": "chat.completion", "created": 1, "model": "fake-1.2", "choices": [choice]}
         return json.dumps(base | {"usage": usage} | self.extra).encode()
+
+
+def _place(known: dict[str, float]) -> dict[str, Any]:
+    """One token with its alternatives, as OpenAI's API tells of it."""
+    told = [
+        {"token": token, "logprob": math.log(chance), "bytes": list(token.encode())} for token, chance in known.items()
+    ]
+    return {**told[0], "top_logprobs": told}
 
 
 @dataclass

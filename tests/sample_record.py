@@ -57,6 +57,14 @@ def rate(metric: str, model: str | None, p: float, n: int, where: Slice = EVERYO
     )  # fmt: skip
 
 
+def surprise(gap: float, half: float) -> dict[str, float]:
+    """What goes with an interval of that half width: one of two or three comparisons."""
+    error = half / 1.96
+    p = math.erfc(abs(gap) / error / math.sqrt(2))
+    found = {"p": p, "p_holm": min(1.0, 2 * p), "comparisons": 2, "detectable": 2.8 * error}
+    return {name: round(value, 9) for name, value in found.items()}  # the last digits are the machine's
+
+
 def quality() -> Iterator[Outcome]:
     for metric, (values, unit) in RATES.items():
         for model, value in zip(MODELS, values, strict=True):
@@ -79,6 +87,7 @@ def quality() -> Iterator[Outcome]:
             yield Measurement(
                 metric=name, model=model, reference="baseline", value=gap, low=gap - half, high=gap + half, level=0.95,
                 n=ROWS[model], unit=Unit.DIFFERENCE, method=f"paired, {BOOTSTRAP}",
+                counts={"clusters": ROWS[model], **surprise(gap, half)},
             )  # fmt: skip
     for model, p50, p95, cost in zip(
         MODELS,

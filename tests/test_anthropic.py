@@ -55,9 +55,9 @@ def test_answers_come_in_order_with_tokens_and_the_version_that_gave_each() -> N
 
 def test_a_chinese_prompt_and_its_answers() -> None:
     with fake_anthropic(lambda message, _: Said("「不是。」" if "差" in message else "是")) as server:
-        prompt = Prompt.load("recommend.zh.v1")
+        prompt = Prompt.load("recommend.zh.v1").bind(FLAG)
         answers = backend(server.url, prompt=prompt).classify(texts("质量很差", "很合身"))
-        negative = prompt.bind(FLAG).parse("不是")
+        negative = prompt.parse("不是")
         assert [answer.label for answer in answers] == [negative, "1"]
         assert "质量很差" in server.messages[0] + server.messages[1]
         assert server.bodies[0]["system"] == prompt.system
@@ -245,8 +245,8 @@ def test_two_vendors_behind_one_gateway_never_share_an_answer(tmp_path: Path) ->
     with AnswerCache(tmp_path / "c") as cache, fake_anthropic() as server, fake_server() as other:
         backend(server.url, cache=cache).classify(texts("a"))
         openai = OpenAIBackend(
-            base_url=other.url, identity=server.url, model="fake-1", prompt=Prompt.load("recommend.en.v1"),
-            labels=FLAG, gate=gate, cache=cache, max_tokens=16, temperature=None, seed=None,
+            base_url=other.url, identity=server.url, model="fake-1", prompt=Prompt.load("recommend.en.v1").bind(FLAG),
+            gate=gate, cache=cache, max_tokens=16, temperature=None, seed=None,
         )  # fmt: skip
         openai.classify(texts("a"))
         assert len(other.messages) == 1
@@ -303,7 +303,7 @@ def test_an_audit_weighs_it_like_any_other_model(tmp_path: Path, monkeypatch: py
         own = {"base_url": server.url, "rows": 20, "price_per_million_tokens": {"read": 3, "written": 15}, "budget": 1}
         models = {"baseline": {"kind": "tfidf-logistic"}, "closed": CLOSED | own}
         config = write_config(tmp_path / "c.yaml", models=models, candidate="closed", incumbent="baseline")
-        assert scope_of(str(config)).models["closed"] == {"price", "seconds"}
+        assert scope_of(str(config)).models["closed"] == {"price", "seconds", "endpoint"}
         record = run_audit(config, out=tmp_path / "runs").record
     entry = record.model("closed")
     assert (entry.kind, entry.source, entry.remote) == ("anthropic", "http://127.0.0.1", True)

@@ -213,7 +213,7 @@ def test_latency_counts_failed_rows_too() -> None:
     found = measure(subject("m", predictions(labels, seconds=seconds)), within=setting(BINARY, dataset(["yes"] * 100)))
     assert (value(found["latency_p50"]), value(found["latency_p95"])) == (50, 95)
     assert (found["latency_p95"].low, found["latency_p95"].high) == (90, 100)
-    assert (found["latency_p50"].unit, found["latency_p50"].counts) == (Unit.SECONDS, {"failed": 10})
+    assert (found["latency_p50"].unit, found["latency_p50"].counts) == (Unit.SECONDS, {"failed": 10, "seconds": 5050})
     none = measure(subject("m", predictions(labels)), within=setting(BINARY, dataset(["yes"] * 100)))
     assert reason(none["latency_p50"]) == "its answers carry no times"
 

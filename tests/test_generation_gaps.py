@@ -14,7 +14,8 @@ from scipy.stats import binom
 
 from evaluators.bygroup import ALIKE
 from evaluators.cuts import NO_GROUPS
-from evaluators.generation import HEAD, OutputGaps, refuses
+from evaluators.generation import OutputGaps
+from evaluators.refusals import HEAD, refuses
 from evaluators.table import Rows
 from governance.measure import Outcome, Unit
 from governance.statistics.intervals import clustered_wilson, wilson

@@ -4,13 +4,20 @@ import ast
 import re
 import string
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from governance.decision import Told
+from governance.decision.criteria import WEIGHED, Pinned
+from governance.decision.weighing import SCENARIOS
 from governance.errors import ConfigError
 from governance.measure import Fact, Measurement, Slice, Unit
 from governance.policy import Status, WaiverState
+from governance.record import PROTOCOLS
+from governance.vendorfacts import Facts
 from reports.chapter_rest import LIMITS
+from reports.criteria import EXPLAINED, FIGURES
 from reports.findings import Standing
 from reports.text import LANGUAGES, Texts, clean, load
 
@@ -48,6 +55,21 @@ COMPOSED = {
     "statement.": [f"{kind}.{end}" for kind in ("improved", "worsened", "failed") for end in ("some", "none")],
     "table.": ["metric", "model", "slice", "value", "n", "method", "status", "reason", "control", "bound",
                "class", "word", "clause", "reading", "parameter", "confirmed", "why"],
+    "protocol.": [*PROTOCOLS, "unknown"],
+    "decision.name.": list(FIGURES),
+    "decision.says.": list(EXPLAINED),
+    "decision.short.": list(WEIGHED),
+    "decision.front.": [told.value for told in Told],
+    "decision.card.front.": [told.value for told in Told],
+    "decision.pinned.": list(get_args(Pinned)),
+    "decision.trained.": ["yes", "no"],
+    "decision.scenarios.": ["all", *SCENARIOS],
+    "decision.vendor.": [*Facts.model_fields, "fact", "value", "source", "read_on"],
+    "bill.": ["title", "lead"],
+    "variants.": ["title", "lead"],
+    "bill.by.": ["differential-privacy", "scrubbing", "quantised", "distilled"],
+    "bill.said.": ["lost", "gained", "open", "gone", "time"],
+    "bill.panel.": ["points", "scores"],
     "claim.": [],
     "metric.": [],
     "made.": [],

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from evaluators.attack import members
 from evaluators.base import HELD_OUT, Predictions, Setting, Subject
 from evaluators.membership import MEMBERS, LossThreshold
 from governance.backends.base import Capability
@@ -56,7 +57,7 @@ def answers(asked: ScrubbedDataset, chance: np.ndarray, index: np.ndarray | None
 
 def attack(within: Setting, inside: np.ndarray, outside: np.ndarray, **settings) -> dict[str, Outcome]:
     evaluator = LossThreshold(**({"draws": 300} | settings))
-    asked = evaluator._members(within)
+    asked = members(within, evaluator.rows)
     found = evaluator.measure(
         [Subject("m", ALL, {HELD_OUT: answers(within.test, outside), MEMBERS: answers(asked, inside)}, trained=True)],
         within,
@@ -154,7 +155,7 @@ def test_the_probe_is_a_seeded_sample_of_training_rows() -> None:
     assert set(probe.texts) < set(within.train.texts)
     assert LossThreshold(rows=20).probes(within) == LossThreshold(rows=20).probes(within)
     assert LossThreshold(rows=20).probes(replace(within, seed=1)) != LossThreshold(rows=20).probes(within)
-    assert LossThreshold(rows=20)._members(within).texts == probe.texts  # what is measured is what was asked
+    assert members(within, 20).texts == probe.texts  # what is measured is what was asked
     [everything] = LossThreshold(rows=500).probes(within)
     assert everything.texts == within.train.texts
     assert LossThreshold().probes(setting(0, 10)) == ()
@@ -218,7 +219,7 @@ def test_whose_membership_is_easier_to_tell() -> None:
     inside = np.where(names[:600] == "b", rng.uniform(0.7, 1, 600), rng.uniform(0.4, 1, 600))
     outside = rng.uniform(0.4, 1, 600)
     evaluator = LossThreshold(draws=300)
-    asked = evaluator._members(within)
+    asked = members(within, evaluator.rows)
     inside = inside[asked.rows]
     given = {HELD_OUT: answers(within.test, outside), MEMBERS: answers(asked, inside)}
     found = {

@@ -570,7 +570,7 @@ def test_an_encoder_can_be_mitigated_too(folder: Path) -> None:
 def test_rows_that_count_for_nothing_teach_an_encoder_nothing(tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from governance.backends.hf import ClassifierBackend
+    from governance.backends.trained import ClassifierBackend
     from governance.files import digest_file
     from governance.training.classifier import train
     from governance.training.model import WEIGHTS

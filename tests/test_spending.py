@@ -140,9 +140,10 @@ from governance.backends.limits import Limits
 from governance.backends.prompts import Prompt
 from governance.dataset import Labels, ScrubbedText
 url, file, budget, read, written, key = sys.argv[1:]
+prompt = Prompt.load("recommend.en.v1").bind(Labels(("0", "1"), positive="1"))
 with AnswerCache(Path(file)) as cache:
     asked = AnthropicBackend(
-        base_url=url, model="m", prompt=Prompt.load("recommend.en.v1"), labels=Labels(("0", "1"), positive="1"),
+        base_url=url, model="m", prompt=prompt,
         gate=lambda text, _: (text, {}), api_key=SecretStr(key), cache=cache, concurrency=2, max_tokens=8,
         limits=Limits(price=(float(read), float(written)), budget=float(budget)),
     )

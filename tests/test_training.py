@@ -137,7 +137,7 @@ def test_a_model_that_cannot_be_cut_is_refused(tmp_path: Path, base: Path) -> No
 def test_training_learns_and_the_same_seed_gives_the_same_weights(
     tmp_path: Path, base: Path, layers: int, buckets: int, rank: int
 ) -> None:
-    from governance.backends.hf import ClassifierBackend
+    from governance.backends.trained import ClassifierBackend
     from governance.files import digest_file
     from governance.training.classifier import read_curve, train
     from governance.training.model import WEIGHTS
@@ -297,7 +297,7 @@ def trained(tmp_path: Path, base: Path, name: str = "p", **changes: object):  # 
 def test_private_training_learns_and_claims_what_it_did(
     tmp_path: Path, base: Path, layers: int, buckets: int, rank: int
 ) -> None:
-    from governance.backends.hf import ClassifierBackend
+    from governance.backends.trained import ClassifierBackend
     from governance.training.classifier import read_curve
 
     wide = plan(120, epsilon=50.0)

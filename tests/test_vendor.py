@@ -89,7 +89,7 @@ def test_an_example_is_the_very_conversation_that_the_backend_holds_at_use(tmp_p
     with fake_vendor() as fake:
         training = tune(fake, tmp_path, data=(texts, labels))
         asked = OpenAIBackend(
-            base_url=fake.url, model=training.model, prompt=Prompt.load("recommend.en.v1"), labels=FLAG, gate=gate
+            base_url=fake.url, model=training.model, prompt=Prompt.load("recommend.en.v1").bind(FLAG), gate=gate
         )
         asked.classify(texts)
         sent = {message["content"]: messages for _, messages in fake.asked for message in messages[-1:]}

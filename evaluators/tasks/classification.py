@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluators.base import HELD_OUT, Predictions, Probe, Setting, Subject
+from evaluators.costs import row_costs
+from evaluators.tasks.service import versions_reported
 from governance.compare import METRICS, Side, paired_differences
-from governance.dataset import ScrubbedText
+from governance.comparison import holm_adjusted
+from governance.dataset import ModelText
 from governance.measure import Fact, Measurement, NotMeasured, Outcome, Unit
 from governance.statistics.bootstrap import DRAWS, LEAST_DRAWS, ClusterBootstrap, percentile_interval
 from governance.statistics.intervals import Interval, clustered_wilson, quantile_interval
@@ -55,12 +58,13 @@ class Quality:
         outcomes: list[Outcome] = [_shared_texts(setting)]
         for subject in subjects:
             outcomes += _Sheet(subject, setting, self.draws).outcomes()
+            outcomes += versions_reported(subject.versions, model=subject.name, task=TASK)
         if setting.incumbent is not None:
             outcomes += _against(setting.incumbent, subjects, setting, self.draws)
         return outcomes
 
 
-def _fold(text: ScrubbedText) -> str:
+def _fold(text: ModelText) -> str:
     return " ".join(text.text.casefold().split())
 
 
@@ -76,7 +80,7 @@ def _shared_texts(setting: Setting) -> Fact:
 
 
 def _against(reference: str, subjects: Sequence[Subject], setting: Setting, draws: int) -> list[Outcome]:
-    """Paired differences of every other model against one of them."""
+    """Paired differences of every other model against one of them, their p values adjusted over the models."""
     sides = {subject.name: _side(subject, setting) for subject in subjects}
     others = [name for name in sides if name != reference]
     if reference not in sides:
@@ -101,7 +105,7 @@ def _against(reference: str, subjects: Sequence[Subject], setting: Setting, draw
             draws=draws,
             task=TASK,
         )
-    return outcomes
+    return holm_adjusted(outcomes)
 
 
 def _side(subject: Subject, setting: Setting) -> Side:
@@ -216,6 +220,8 @@ class _Sheet:
         value = float(auc()[0])
         bounds = percentile_interval(boot.rows(auc), value, level=self.setting.level, clusters=few)
         counts = {"clusters": boot.count, "clusters_of_rarest_class": few}
+        if unscored := int(self.answered.sum()) - len(truth):
+            counts["answered_without_scores"] = unscored
         return self._score(metric, value, bounds, n=len(truth), counts=counts)
 
     def _latency(self) -> list[Outcome]:
@@ -227,7 +233,8 @@ class _Sheet:
         for metric, quantile in _QUANTILES.items():
             value, bounds = quantile_interval(self.answers.seconds[timed], quantile, self.setting.level)
             method = "order statistics over all rows asked, failed ones included; rows taken as independent"
-            counts = {"failed": int((~self.answered & timed).sum())}
+            total = float(self.answers.seconds[timed].sum())  # of which throughput is made
+            counts = {"failed": int((~self.answered & timed).sum()), "seconds": total}
             outcomes.append(
                 self._measured(
                     metric, value, bounds, n=int(timed.sum()), unit=Unit.SECONDS, method=method, counts=counts
@@ -237,18 +244,10 @@ class _Sheet:
 
     def _cost(self) -> Outcome:
         """Money per 1,000 rows asked, by tokens where they are priced and counted, else by time."""
-        prices, hour = self.subject.price_per_million_tokens, self.subject.price_per_hour
-        read, written = self.answers.tokens_in, self.answers.tokens_out
-        clusters, timed = self.asked_clusters, self.answers.seconds > 0
-        if prices is not None and read is not None and written is not None:
-            each, basis = (read * prices[0] + written * prices[1]) / 1e6, "tokens"
-        elif hour is not None and timed.any():
-            each, basis = self.answers.seconds[timed] * hour / 3600, "time"
-            clusters = clusters[timed]
-        else:
-            stated = prices is not None or hour is not None
-            reason = "a price is stated, but its answers carry neither token counts nor times"
-            return self._missing("quality.cost", reason if stated else "no price stated in the config")
+        costs = row_costs(self.subject, self.answers)
+        if isinstance(costs, str):
+            return self._missing("quality.cost", costs)
+        each, basis, clusters = costs.each[costs.known], costs.basis, self.asked_clusters[costs.known]
         boot = ClusterBootstrap(clusters, draws=self.draws, seed=self.setting.seed)
         table = boot.table(np.stack([each * 1000, np.ones_like(each)], axis=1))
         cost, rows = boot.sums(table).T

@@ -11,7 +11,10 @@ from typing_extensions import Unpack, override
 from governance.backends.asking import Asking, Common
 from governance.backends.cache import Reply
 from governance.backends.line import Line
+from governance.backends.prompts import BoundPrompt
 from governance.backends.replies import read_message
+from governance.backends.shapes import schema_of
+from governance.backends.taskprompts import BoundTaskPrompt
 
 if TYPE_CHECKING:
     import anthropic
@@ -61,6 +64,7 @@ class AnthropicBackend(Asking):
         max_retries: int = 5,
         max_tokens: int = 16,
         thinking: Literal["disabled"] | None = None,
+        structured: bool = False,
         **common: Unpack[Common],
     ) -> None:
         """Get ready to ask; nothing is sent yet.
@@ -73,10 +77,11 @@ class AnthropicBackend(Asking):
             max_retries: tries after the first.
             max_tokens: length limit of an answer, thoughts included.
             thinking: None: as the model does by itself.
+            structured: hold answers to a JSON schema.
             common: see `Common`.
 
         Raises:
-            ConfigError: the address, the key or the prompt can't be used.
+            ConfigError: the address or the key can't be used, or the task's answers have no schema.
             MissingExtra: the SDK isn't installed.
         """
         super().__init__(
@@ -84,10 +89,19 @@ class AnthropicBackend(Asking):
             model=model,
             # One gateway may speak both vendors' ways.
             identity=f"anthropic {VERSION} {base_url}",
-            options={"max_tokens": max_tokens, "thinking": {"type": thinking} if thinking else None},
+            options={
+                "max_tokens": max_tokens,
+                "thinking": {"type": thinking} if thinking else None,
+                **(self._form(common["prompt"]) if structured else {}),
+            },
             max_tokens=max_tokens,
+            structured=structured,
             **common,
         )
+
+    @override
+    def _form(self, prompt: BoundPrompt | BoundTaskPrompt) -> Mapping[str, object]:
+        return {"output_config": {"format": {"type": "json_schema", "schema": schema_of(prompt)}}}
 
     @override
     def _body(self, system: str, user: str) -> Mapping[str, object]:

@@ -10,6 +10,9 @@ from typing_extensions import Unpack, override
 
 from governance.backends.asking import Asking, Common
 from governance.backends.line import Line
+from governance.backends.prompts import BoundPrompt
+from governance.backends.shapes import NAME, check_reading, schema_of
+from governance.backends.taskprompts import BoundTaskPrompt
 
 
 class OpenAIBackend(Asking):
@@ -28,6 +31,8 @@ class OpenAIBackend(Asking):
         temperature: float | None = 0.0,
         seed: int | None = 0,
         limit_name: Literal["max_tokens", "max_completion_tokens"] = "max_tokens",
+        structured: bool = False,
+        top_logprobs: int | None = None,
         **common: Unpack[Common],
     ) -> None:
         """Get ready to ask; nothing is sent yet.
@@ -44,20 +49,37 @@ class OpenAIBackend(Asking):
             temperature: None: not sent, for models that refuse it.
             seed: None: not sent.
             limit_name: what the endpoint calls the length limit.
+            structured: hold answers to a JSON schema.
+            top_logprobs: alternatives of each token to ask for, of which scores are made; None: none.
             common: see `Common`.
 
         Raises:
-            ConfigError: the address, the key or the prompt can't be used.
+            ConfigError: the address or the key can't be used, or the task's answers have no schema or can't be scored.
             MissingExtra: the SDK isn't installed.
         """
+        check_reading(common["prompt"], structured=structured, scored=top_logprobs is not None)
         super().__init__(
             Line(base_url, api_key, timeout=timeout, max_retries=max_retries),
             model=model,
             identity=identity or base_url,
-            options={limit_name: max_tokens, "temperature": temperature, "seed": seed},
+            options={
+                limit_name: max_tokens,
+                "temperature": temperature,
+                "seed": seed,
+                **(self._form(common["prompt"]) if structured else {}),
+                "logprobs": True if top_logprobs is not None else None,
+                "top_logprobs": top_logprobs,
+            },
             max_tokens=max_tokens,
+            structured=structured,
+            scored=top_logprobs is not None,
             **common,
         )
+
+    @override
+    def _form(self, prompt: BoundPrompt | BoundTaskPrompt) -> Mapping[str, object]:
+        form = {"name": NAME, "strict": True, "schema": schema_of(prompt)}
+        return {"response_format": {"type": "json_schema", "json_schema": form}}
 
     @override
     def _body(self, system: str, user: str) -> Mapping[str, object]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from governance.dataset import ModelText
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from governance.backends.prompts import BoundPrompt
 
 
 class Capability(StrEnum):
@@ -101,6 +103,50 @@ class Backend(Protocol):
         ...
 
 
+@runtime_checkable
+class Tells(Protocol):
+    """A backend that works on many rows at a time, and says of each when it is done.
+
+    Attributes:
+        at_once: rows that it should be given at once.
+        advance: called with how many more rows are done.
+    """
+
+    advance: Callable[[int], None]
+
+    @property
+    def at_once(self) -> int: ...  # noqa: D102 - see above
+
+
+def in_parts(
+    backend: Backend,
+    total: int,
+    ask: Callable[[slice], Sequence[Answer]],
+    *,
+    part: int,
+    advance: Callable[[int], None],
+) -> list[Answer]:
+    """Ask for many rows a part at a time, in order.
+
+    Args:
+        backend: who is asked.
+        total: rows.
+        ask: asks for the rows of a slice.
+        part: rows at a time, unless the backend knows better.
+        advance: told how many more rows are done.
+    """
+    tells = isinstance(backend, Tells)
+    if isinstance(backend, Tells):
+        backend.advance, part = advance, backend.at_once
+    answers: list[Answer] = []
+    for start in range(0, total, part):
+        found = ask(slice(start, start + part))
+        answers += found
+        if not tells:
+            advance(len(found))
+    return answers
+
+
 class Explains(Protocol):
     """A backend with `Capability.WEIGHTS`."""
 
@@ -117,6 +163,15 @@ class DecidesByGroup(Protocol):
 
     def classify_in_groups(self, texts: Sequence[ModelText], groups: Sequence[str | None]) -> Sequence[Answer]:
         """One answer per text and its group's value, in order; None: the row has no value."""
+        ...
+
+
+@runtime_checkable
+class Rewords(Protocol):
+    """A backend that is asked by a prompt, and can be asked by another one."""
+
+    def reword(self, prompt: BoundPrompt) -> None:
+        """Put the task in these words from now on."""
         ...
 
 

@@ -20,6 +20,7 @@ from types import TracebackType
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from governance.atrest import FILE_VARIABLE, VARIABLE
+from governance.backends.firsttoken import Position
 from governance.errors import BackendError, ScrubError
 from governance.keys import Key
 
@@ -39,6 +40,8 @@ class Reply(BaseModel):
         tokens_in: tokens read, as the endpoint counted.
         tokens_out: tokens written.
         model: the name and version that the endpoint reported.
+        scores: class -> probability, where asked for and defined.
+        positions: the first places of the answer with their alternatives, not scrubbed: never stored.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -50,6 +53,8 @@ class Reply(BaseModel):
     tokens_in: int | None = Field(default=None, ge=0)
     tokens_out: int | None = Field(default=None, ge=0)
     model: str | None = None
+    scores: dict[str, float] | None = Field(default=None, exclude_if=lambda scores: scores is None)
+    positions: tuple[Position, ...] = Field(default=(), exclude=True, repr=False)
 
 
 def key(*, endpoint: str, model: str, prompt: str, settings: Mapping[str, object], system: str, message: str) -> str:

@@ -7,6 +7,7 @@ them gets past this module.
 from __future__ import annotations
 
 import importlib
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -22,6 +23,10 @@ PROBLEM = "steelyard.problem"
 """Key in a request's extensions: what was wrong with a response that called itself a success."""
 
 _TRANSIENT = frozenset({408, 409, 425, 429})
+_MALFORMED = frozenset({400, 422})
+OPTIONAL = ("response_format", "output_config", "logprobs", "top_logprobs")
+"""Parts of a request that not every endpoint takes."""
+_ABOUT = re.compile(rf"[`'\"]?({'|'.join(OPTIONAL)})\b")
 _HINTS = {
     401: "the endpoint refuses the key",
     402: "the account can't pay",
@@ -47,12 +52,14 @@ class Fault:
         blame: whether asking for other rows makes sense.
         left: whether the message may have left this machine's process.
         seconds: wall-clock time from the first try to giving up, waits between tries included; 0: not asked.
+        malformed: whether the endpoint found fault with the request itself.
     """
 
     reason: str
     blame: Blame
     left: bool = True
     seconds: float = 0.0
+    malformed: bool = False
 
 
 def fault_of(error: Exception, timeout: float, sdk: ModuleType | None = None) -> Fault:
@@ -71,18 +78,34 @@ def fault_of(error: Exception, timeout: float, sdk: ModuleType | None = None) ->
         reason, left = (problem, True) if problem else _connection(error)
         return Fault(f"{reason}{_after(error.request)}", Blame.ENDPOINT, left)
     if isinstance(error, known.APIStatusError):
-        return _status(error.status_code, error.response.request)
+        return _status(error.status_code, error.response.request, error.body)
     return Fault("the response can't be read", Blame.ROW)
 
 
-def _status(code: int, request: Any) -> Fault:
+def _status(code: int, request: Any, body: object) -> Fault:
     if code in _HINTS:
         return Fault(f"HTTP {code}: {_HINTS[code]}", Blame.SETUP)
     if 300 <= code < 400:
         return Fault(f"HTTP {code}: the endpoint redirects; give its final address", Blame.SETUP)
     if code in _TRANSIENT or code >= 500:
         return Fault(f"HTTP {code}{_after(request)}", Blame.ENDPOINT)
-    return Fault(f"HTTP {code}", Blame.ROW)
+    if code in _MALFORMED and (part := _refused(body)):
+        return Fault(f"HTTP {code}: the endpoint doesn't take {part}", Blame.SETUP, malformed=True)
+    return Fault(f"HTTP {code}", Blame.ROW, malformed=code in _MALFORMED)
+
+
+def _refused(body: object) -> str | None:
+    """Which of `OPTIONAL` an error is about: by its field for that, or because its message begins with the name.
+
+    Nothing of what the endpoint wrote is passed on: its words may echo a prompt.
+    """
+    error = body.get("error", body) if isinstance(body, dict) else None
+    if not isinstance(error, dict):
+        return None
+    for told in (error.get("param"), error.get("message")):
+        if isinstance(told, str) and (found := _ABOUT.match(told)):
+            return found[1]
+    return None
 
 
 def _after(request: Any) -> str:

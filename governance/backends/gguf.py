@@ -36,7 +36,9 @@ def fitting_dtype() -> str:
     return "bfloat16" if flags & {"avx512_bf16", "amx_bf16", "bf16"} else "float32"
 
 
-def convert(gguf_file: Path, out_dir: Path, *, dtype: str | None = None, timeout: float = 600) -> Path:
+def convert(
+    gguf_file: Path, out_dir: Path, *, dtype: str | None = None, chat: bool = True, timeout: float = 600
+) -> Path:
     """Write the model in a GGUF file as a plain Hugging Face folder: weights, config, tokenizer, chat template.
 
     The folder appears whole or not at all. One that was made from the same bytes is kept as it is.
@@ -46,13 +48,14 @@ def convert(gguf_file: Path, out_dir: Path, *, dtype: str | None = None, timeout
         gguf_file: the model.
         out_dir: the folder to write; one of another source is replaced.
         dtype: "float32" or "bfloat16"; default: what fits this processor.
+        chat: a chat template must be in it.
         timeout: seconds.
 
     Returns:
         `out_dir`.
 
     Raises:
-        BackendError: no such file, not a model that transformers can read, or without a chat template.
+        BackendError: no such file, not a model that transformers can read, or without the chat template it must have.
         MissingExtra: a library that reads GGUF isn't installed.
     """
     dtype = dtype or fitting_dtype()
@@ -66,7 +69,7 @@ def convert(gguf_file: Path, out_dir: Path, *, dtype: str | None = None, timeout
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out_dir.parent, prefix=f".{out_dir.name}-") as scratch:
         made = Path(scratch) / "model"
-        _run(gguf_file, made, dtype, Path(scratch), timeout)
+        _run(gguf_file, made, dtype, chat, Path(scratch), timeout)
         (made / MARKER).write_text(json.dumps(marker), encoding="utf-8")
         if out_dir.exists():
             shutil.rmtree(out_dir)
@@ -92,10 +95,10 @@ def _is_from(out_dir: Path, marker: dict[str, str]) -> bool:
     return bool(found == marker)
 
 
-def _run(gguf_file: Path, made: Path, dtype: str, scratch: Path, timeout: float) -> None:
+def _run(gguf_file: Path, made: Path, dtype: str, chat: bool, scratch: Path, timeout: float) -> None:
     """Convert in a child that ends with this process, and turn its complaint into ours."""
     paths = [str(gguf_file.absolute()), str(made.absolute())]
-    command = [sys.executable, "-P", "-m", "governance.backends.gguf", *paths, dtype, str(os.getpid())]
+    command = [sys.executable, "-P", "-m", "governance.backends.gguf", *paths, dtype, str(int(chat)), str(os.getpid())]
     environment = child_environment(home=scratch, threads=1)
     here = str(Path(__file__).parents[2])  # an uninstalled checkout may be known by its working directory alone
     environment["PYTHONPATH"] = os.pathsep.join([here, *(path for path in sys.path if path)])
@@ -113,7 +116,7 @@ def _run(gguf_file: Path, made: Path, dtype: str, scratch: Path, timeout: float)
         raise BackendError(f"{gguf_file}: can't be converted: {last}")
 
 
-def _convert_here(gguf_file: Path, made: Path, dtype: str) -> None:
+def _convert_here(gguf_file: Path, made: Path, dtype: str, *, chat: bool) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
     from transformers.utils import logging
@@ -121,7 +124,7 @@ def _convert_here(gguf_file: Path, made: Path, dtype: str) -> None:
     logging.disable_progress_bar()
     folder, name = str(gguf_file.parent), gguf_file.name
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
-    if not tokenizer.chat_template:
+    if chat and not tokenizer.chat_template:
         raise SystemExit("expected a chat template in the file, found none; choose an instruction-tuned model")
     model = AutoModelForCausalLM.from_pretrained(
         folder, gguf_file=name, dtype=getattr(torch, dtype), quantization_config=GgufConfig(dequantize=True)
@@ -131,12 +134,12 @@ def _convert_here(gguf_file: Path, made: Path, dtype: str) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Entry point of the child process: GGUF file, folder, dtype, parent's process id."""
+    """Entry point of the child process: GGUF file, folder, dtype, whether it must chat, parent's process id."""
     from governance.backends.supervise import die_with_parent
 
-    die_with_parent(int(arguments[3]))
+    die_with_parent(int(arguments[4]))
     try:
-        _convert_here(Path(arguments[0]), Path(arguments[1]), arguments[2])
+        _convert_here(Path(arguments[0]), Path(arguments[1]), arguments[2], chat=arguments[3] == "1")
     except ModuleNotFoundError as error:
         raise SystemExit(f"{_MISSING}{error.name}") from None
 

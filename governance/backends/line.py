@@ -1,7 +1,8 @@
 """The line to an endpoint: what travels on it is what we mean to send, and nothing that arrives is believed.
 
 Stands on the official SDK for retries, back-off and `Retry-After` (up to two minutes), but not for its habits: it
-adds facts about this machine and headers from the environment, follows redirects, and logs.
+adds facts about this machine and headers from the environment, follows redirects, logs, and takes every fault for a
+sign of too much to do.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import importlib
 import ipaddress
 import logging
+import random
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +32,10 @@ if TYPE_CHECKING:
 
 _REPLY = "steelyard.reply"
 _RETRY_ROOM = 300.0  # seconds that a row may wait between its tries, all together
-_HEADERS = frozenset({"host", "accept", "accept-encoding", "connection", "content-type", "content-length"})
+_HICCUPS = frozenset({500, 502})
+"""Something broke under this request; 429, 503 and 529 say that there is too much to do, which waiting helps."""
+_FIRST_WAIT, _GROWTH, _LONGEST_WAIT = 0.1, 4.0, 8.0  # seconds after a hiccup; the SDKs wait 0.5, then 1, 2, 4, 8
+_HEADERS = frozenset({b"host", b"accept", b"accept-encoding", b"connection", b"content-type", b"content-length"})
 _TALKERS = ("openai", "anthropic", "httpx2", "httpcore2", "httpx", "httpcore")
 
 Result = TypeVar("Result")
@@ -158,8 +163,9 @@ class Line:
 
     async def _send_ours_alone(self, request: Any) -> None:
         request.extensions[TRIES] = int(request.headers.get("x-stainless-retry-count", 0)) + 1
-        for name in set(request.headers) - _HEADERS:
-            del request.headers[name]
+        # As bytes and at once: one by one, this took a tenth of a request's time.
+        kept = [(name, value) for name, value in request.headers.raw if name.lower() in _HEADERS]
+        request.headers = self._http.Headers(kept)
         request.headers.update(self._headers())
         tries = _TRIES.get()
         if tries is not None:
@@ -173,6 +179,7 @@ class Line:
             tries = _TRIES.get()
             if tries is not None:
                 tries.refused += 1
+            _hasten(response)
             return
         await response.aread()
         reply = self._reply(response.content)
@@ -180,6 +187,15 @@ class Line:
             response.request.extensions[PROBLEM] = reply
             raise self._http.RemoteProtocolError(reply)
         response.extensions[_REPLY] = reply
+
+
+def _hasten(response: Any) -> None:
+    """Let the SDK try again soon after a hiccup, unless the endpoint says when; if it lasts, as late as ever."""
+    told = {"retry-after", "retry-after-ms"} & set(response.headers)
+    if response.status_code in _HICCUPS and not told:
+        wait = min(_FIRST_WAIT * _GROWTH ** (response.request.extensions[TRIES] - 1), _LONGEST_WAIT)
+        spread = random.uniform(0.5, 1)  # noqa: S311 - keeps rows that failed together from coming back together
+        response.headers["retry-after-ms"] = f"{1000 * wait * spread:.0f}"
 
 
 def _import_sdk(name: str, extra: str) -> tuple[Any, Any]:

@@ -12,6 +12,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
 
@@ -169,6 +170,10 @@ class BoundPrompt:
 
     def digest(self) -> str:
         """SHA-256 over everything that shapes a request or the reading of its answer."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         content = {"prompt": self.prompt.model_dump(mode="json"), "answers": self.answers}
         canonical = json.dumps(content, ensure_ascii=False, sort_keys=True)
         return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from governance.backends.cache import Reply
+from governance.backends.firsttoken import Position, Token
 
 MAX_BYTES = 2_000_000
 MAX_OUTPUT = 4_000
 """Characters of an answer; a few tokens were asked for, and scrubbing megabytes would take minutes."""
 _MAX_NAME = 100
+_MAX_POSITIONS = 8
+"""First places of an answer whose alternatives are read."""
+_MAX_KNOWN, _MAX_TOKEN = 64, 200
+_ROUNDING = 0.01
+_NEVER = -10_000  # a logarithm of next to nothing
 _THOUGHTS = frozenset({"thinking", "redacted_thinking"})
 _STOPPED = {
     "refusal": "the model refused to answer",
@@ -42,6 +49,7 @@ def read_body(body: bytes) -> Reply | str:
         tokens_in=_count(usage, "prompt_tokens"),
         tokens_out=_count(usage, "completion_tokens"),
         model=_name(_at(found, "model")),
+        positions=_positions(_at(choices[0], "logprobs")),
     )
 
 
@@ -96,6 +104,51 @@ def _text(blocks: list[Any], stopped: Any) -> tuple[str | None, str | None]:
     return _fit("".join(texts))
 
 
+def _positions(logprobs: Any) -> tuple[Position, ...]:
+    """The first places of an answer, up to one that makes no sense."""
+    content = _at(logprobs, "content")
+    positions: list[Position] = []
+    for place in content[:_MAX_POSITIONS] if isinstance(content, list) else []:
+        found = _position(place)
+        if found is None:
+            break
+        positions.append(found)
+    return tuple(positions)
+
+
+def _position(place: Any) -> Position | None:
+    written, others = _token(place), _at(place, "top_logprobs")
+    if written is None or not isinstance(others, list) or len(others) > _MAX_KNOWN:
+        return None
+    known = {(written.text, written.raw): written}
+    for one in others:
+        token = _token(one)
+        if token is None:
+            return None
+        known.setdefault((token.text, token.raw), token)
+    total = sum(math.exp(token.logprob) for token in known.values())
+    return Position(written, tuple(known.values())) if total <= 1 + _ROUNDING else None
+
+
+def _token(value: Any) -> Token | None:
+    text, raw, logprob = (_at(value, name) for name in ("token", "bytes", "logprob"))
+    if not isinstance(text, str) or len(text) > _MAX_TOKEN:
+        return None
+    # Rounding may take a certain token's logarithm a little above 0.
+    if not isinstance(logprob, int | float) or isinstance(logprob, bool) or not logprob <= _ROUNDING:
+        return None
+    if raw is not None and not (
+        isinstance(raw, list) and len(raw) <= 4 * _MAX_TOKEN and all(_is_byte(one) for one in raw)
+    ):
+        return None
+    least = max(logprob, _NEVER)  # a whole number may be too large for a float
+    return Token(_written(text), None if raw is None else bytes(raw), min(float(least), 0.0))
+
+
+def _is_byte(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 256
+
+
 def _parsed(body: bytes) -> Any:
     """What a body holds, or in words why it holds nothing; JSON that is a string alone is no answer either."""
     if len(body) > MAX_BYTES:
@@ -110,8 +163,12 @@ def _parsed(body: bytes) -> Any:
 def _fit(content: str) -> tuple[str | None, str | None]:
     if len(content) > MAX_OUTPUT:
         return None, f"the answer is longer than {MAX_OUTPUT} characters"
+    return _written(content), None
+
+
+def _written(text: str) -> str:
     # Half a surrogate pair can be written in JSON, but not in a file.
-    return content.encode(errors="replace").decode(), None
+    return text.encode(errors="replace").decode()
 
 
 def _at(mapping: Any, name: str) -> Any:

@@ -35,6 +35,28 @@ def audit(config: str, *, out: Path, exit_zero: bool, again: bool, quiet: bool, 
 
 
 @main.command()
+@click.argument("config")
+@click.option(
+    "--margin", type=float, default=0.05, show_default=True, help="How much better than its bound a model is."
+)
+@click.option("--variance", type=float, default=0.1, show_default=True, help="Of paired right answers, row by row.")
+@click.option("--correlation", type=float, default=0.02, show_default=True, help="Of two rows of one cluster.")
+@click.option("--rate", type=float, default=0.85, show_default=True, help="How often models are right.")
+@click.option("--power", type=float, default=0.8, show_default=True, help="Chance that what is true gets proven.")
+@click.option("--all", "every", is_flag=True, help="Show all controls of all models.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON on stdout.")
+@guarded
+def preflight(config: str, **options: Any) -> int:
+    """Tell before a run whether CONFIG has rows enough for its policy, and what its models' answers will cost.
+
+    No model is asked. Exit code 0: the candidate can pass with these rows, and budgets will do; 3: not.
+    """
+    from governance.preflightcommand import preflight_command
+
+    return preflight_command(config, echo=click.echo, **options)
+
+
+@main.command()
 @RUN
 @POLICY
 @WAIVERS

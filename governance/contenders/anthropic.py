@@ -42,6 +42,7 @@ class Anthropic(Closed):
             model=self.config.model,
             base_url=self.config.base_url or VENDOR,
             thinking=self.config.thinking,
+            structured=self.config.structured,
             cache=cache,
             owned=(cache,),
             **settings,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +13,17 @@ from typing_extensions import override
 from governance.backends.asking import Gate
 from governance.backends.base import Backend, Featured
 from governance.backends.predictions import Given
-from governance.backends.prompts import Prompt
+from governance.backends.prompts import BoundPrompt
+from governance.backends.taskprompts import BoundTaskPrompt
 from governance.claims import PrivacyClaim
-from governance.dataset import Labels, ScrubbedDataset
+from governance.dataset import Labels, ModelText, ScrubbedDataset
+from governance.files import digest_of
 from governance.modelconfig import ModelConfig
+from governance.privacy.filling import fill, fill_rows
 from governance.progress import Progress
-from governance.record import ModelEntry
+from governance.record import ModelEntry, Twin
 from governance.store import Store
+from governance.vendorfacts import VendorFacts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,12 +45,15 @@ class Ring:
         language: of the data.
         seed: of everything random that may be seeded.
         base: model name -> folder or file of pretrained weights, of predictions or of code, and its digest.
-        prompts: model name -> its prompt.
+        prompts: model name -> its prompt, fitted to the task.
         gate: scrubs prompts and answers.
         scrub: fingerprint of the policy behind the gate.
         progress: where to say what is being done.
         account: opens a private run in the data set's budget book: the run's name, its folder, its plan.
         given: model name -> what a file says that it answered.
+        vendors: model name -> what its vendor's file says.
+        wordings: model name -> other prompts that it is asked by.
+        filled: whether made-up values stand where the scrubber left placeholders.
     """
 
     store: Store
@@ -56,12 +63,20 @@ class Ring:
     language: str
     seed: int
     base: Mapping[str, tuple[Path, str]]
-    prompts: Mapping[str, Prompt]
+    prompts: Mapping[str, BoundPrompt | BoundTaskPrompt]
     gate: Gate
     scrub: str
     progress: Progress
     account: Callable[[str, Path, Plan], Account]
     given: Mapping[str, Given] = field(default_factory=dict)
+    vendors: Mapping[str, VendorFacts] = field(default_factory=dict)
+    wordings: Mapping[str, tuple[BoundPrompt, ...]] = field(default_factory=dict)
+    filled: bool = False
+
+    def with_filled(self) -> Ring:
+        """The same with made-up values in place of placeholders, in training rows and in what is asked."""
+        rows = fill_rows(self.train, seed=self.seed)
+        return replace(self, train=rows, rows_digest=training_digest(rows), filled=True)
 
 
 class Contender(ABC):
@@ -83,6 +98,20 @@ class Contender(ABC):
     def __init__(self, name: str, ring: Ring) -> None:
         self.name = name
         self.ring = ring
+
+    def shown(self, texts: Sequence[ModelText]) -> Sequence[ModelText]:
+        """Texts as it reads them."""
+        return [fill(text, seed=self.ring.seed) for text in texts] if self.ring.filled else texts
+
+    @property
+    def wordings(self) -> tuple[BoundPrompt, ...]:
+        """Prompts that it is asked by beside its own; then its backend `Rewords`."""
+        return self.ring.wordings.get(self.name, ())
+
+    @property
+    def protocol(self) -> str:
+        """How its answers are got: one of `governance.record.PROTOCOLS`."""
+        return "head"
 
     @property
     def claim(self) -> PrivacyClaim | None:
@@ -117,6 +146,11 @@ class Contender(ABC):
             "kind": config.kind,
             "weighed_on": weighed_on,
             "capabilities": tuple(facts["capabilities"]),
+            "protocol": self.protocol,
+            "versions": facts.get("versions") or {},
+            "vendor_facts": self.ring.vendors.get(self.name),
+            "twin": config.twin and Twin(**config.twin.model_dump()),
+            "placeholders": "filled" if self.ring.filled else None,
         }
 
 
@@ -161,12 +195,21 @@ class Trainable(Contender):
         """A backend on what `train` left."""
 
     @abstractmethod
+    def size(self) -> int:
+        """Bytes of the weights that it computes with; asked after training."""
+
+    @abstractmethod
     def described(self, directory: Path) -> Mapping[str, Any]:
         """Fields of a record's entry that depend on what `train` left."""
 
     @abstractmethod
     def costs(self, positive: NDArray[np.bool_]) -> tuple[float, float]:
         """What a false positive and a false negative cost its recipe, by how it weighs the classes."""
+
+
+def training_digest(rows: ScrubbedDataset) -> str:
+    """Identity of what models are trained on: texts and labels. A new group column trains nothing again."""
+    return digest_of([[text.text, label] for text, label in zip(rows.texts, rows.labels, strict=True)])
 
 
 def facts_of(backend: Backend) -> dict[str, Any]:
@@ -177,6 +220,7 @@ def facts_of(backend: Backend) -> dict[str, Any]:
         "reported_model": getattr(backend, "reported_model", None),
         "versions": dict(getattr(backend, "versions", {})),
         "spent": getattr(backend, "spent", None),
+        "unscored": getattr(backend, "unscored", None),
         "fell_back": getattr(backend, "fell_back", None),
     }
 

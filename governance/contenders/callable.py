@@ -25,6 +25,11 @@ class Function(Contender):
         super().__init__(name, ring)
         self.config = config
 
+    @property
+    @override
+    def protocol(self) -> str:
+        return "function"
+
     @override
     def prepare(self) -> None:
         """Nothing: it is there already."""

@@ -24,6 +24,7 @@ from governance.store import code_digest, versions
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from governance.backends.int8 import Int8Backend
     from governance.budget.account import Account
     from governance.dataset import ScrubbedDataset
     from governance.training.classifier import Features
@@ -66,7 +67,7 @@ class Classifier(Trainable):
             "seed": None if private else self.ring.seed,
             "language": self.ring.language if self.config.word_buckets else None,
             "users": self._users if private and private.unit == "user" else None,
-            "code": code_digest("governance.training", "governance.backends.hf", *(PAID_BY if private else ())),
+            "code": code_digest("governance.training", "governance.backends.trained", *(PAID_BY if private else ())),
             "versions": dict(versions("torch", "transformers", "tokenizers", "opacus", "dp-accounting", "peft")),
         }  # fmt: skip
 
@@ -86,13 +87,16 @@ class Classifier(Trainable):
         from governance.training.encoder import Cut, LowerLayers
 
         cut = Cut(self._base, self.config.cached_layers, self.config.max_tokens)
-        inputs = {
+        return LowerLayers(cut, self.ring.store.path("lower", self._lower_inputs), self.ring.progress.advance)
+
+    @property
+    def _lower_inputs(self) -> dict[str, object]:
+        return {
             "base": self._base_digest,
-            "cut": [cut.cached_layers, cut.max_tokens],
+            "cut": [self.config.cached_layers, self.config.max_tokens],
             "code": code_digest("governance.training.encoder"),
             "versions": dict(versions("torch", "transformers", "tokenizers")),
         }
-        return LowerLayers(cut, self.ring.store.path("lower", inputs), self.ring.progress.advance)
 
     @cached_property
     def _features(self) -> Features:
@@ -216,7 +220,7 @@ class Classifier(Trainable):
 
     @override
     def open_at(self, directory: Path) -> Featured:
-        from governance.backends.hf import ClassifierBackend
+        from governance.backends.trained import ClassifierBackend
 
         return ClassifierBackend(directory, self._features, self.ring.labels)
 
@@ -225,6 +229,23 @@ class Classifier(Trainable):
         labels, weights = self.ring.labels, self.config.class_weights
         [other] = set(labels.classes) - {labels.positive}
         return weights.get(other, 1.0), weights.get(str(labels.positive), 1.0)
+
+    @override
+    def size(self) -> int:
+        from governance.backends.int8 import size_of, tensors_of
+        from governance.training.model import load
+
+        trained = load(self.directory, self._lower.cut)
+        return size_of(tensors_of(self._lower.model, "lower")) + size_of(tensors_of(trained, "trained"))
+
+    def in_int8(self) -> Int8Backend:
+        """The whole of it in 8-bit integers: the layers below the cut too, whose outputs are computed anew."""
+        from governance.backends.int8 import Int8Backend, Int8Layers
+        from governance.training.classifier import Features
+
+        inputs = {**self._lower_inputs, "int8": code_digest("governance.backends.int8")}
+        lower = Int8Layers(self._lower.cut, self.ring.store.path("lower", inputs), self.ring.progress.advance)
+        return Int8Backend(self.directory, Features(lower, self.ring.language), self.ring.labels)
 
     @override
     def described(self, directory: Path) -> Mapping[str, Any]:

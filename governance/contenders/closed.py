@@ -13,7 +13,7 @@ from typing_extensions import override
 from governance.atrest import record_key
 from governance.backends.limits import Limits
 from governance.contenders.base import Contender, Ring
-from governance.modelconfig import ClosedModel
+from governance.modelconfig import ClosedModel, OpenAIModel
 
 if TYPE_CHECKING:
     from governance.backends.cache import AnswerCache
@@ -27,6 +27,11 @@ class Closed(Contender):
     def __init__(self, name: str, config: ClosedModel, ring: Ring) -> None:
         super().__init__(name, ring)
         self.closed = config
+
+    @property
+    @override
+    def protocol(self) -> str:
+        return "written"
 
     @override
     def prepare(self) -> None:
@@ -45,10 +50,11 @@ class Closed(Contender):
         return {
             "model": self.closed.model,
             "endpoint": self.closed.base_url,
-            "prompt": self.ring.prompts[self.name].bind(self.ring.labels).digest(),
+            "prompt": self.ring.prompts[self.name].digest(),
             "max_tokens": self.closed.max_tokens,
             # Rows that a budget left out are asked once it is raised.
             **({} if self.closed.budget is None else {"budget": self.closed.budget}),
+            **_reading(self.closed),
         }
 
     def _asking(self) -> dict[str, Any]:
@@ -57,7 +63,6 @@ class Closed(Contender):
         return {
             "api_key": self._api_key(),
             "prompt": self.ring.prompts[self.name],
-            "labels": self.ring.labels,
             "gate": self.ring.gate,
             "concurrency": config.concurrency,
             "timeout": config.timeout,
@@ -72,13 +77,27 @@ class Closed(Contender):
         }
 
     def _shown(self, facts: Mapping[str, Any]) -> dict[str, str | int | float | None]:
-        """Settings of the limits that were kept, and what was spent under them."""
+        """Settings of the limits that were kept, what was spent under them, and how answers are read."""
         config = self.closed
         limits = {name: getattr(config, name) for name in ("requests_per_minute", "tokens_per_minute", "budget")}
-        shown = {name: value for name, value in limits.items() if value is not None}
+        shown: dict[str, str | int | float | None] = {}
+        if self.wordings:
+            shown["other_prompts"] = ", ".join(one.prompt.name for one in self.wordings)
+        shown |= {name: value for name, value in limits.items() if value is not None}
         if config.budget is not None and facts.get("spent") is not None:
             shown["spent"] = round(facts["spent"], 6)
+        shown |= _reading(config)
+        if facts.get("unscored"):
+            shown["answers_without_scores"] = facts["unscored"]
         return shown
+
+
+def _reading(config: ClosedModel) -> dict[str, bool | int]:
+    """Settings of what an endpoint is asked for beside words, where it is."""
+    asked: dict[str, bool | int] = {"structured": True} if config.structured else {}
+    if isinstance(config, OpenAIModel) and config.logprobs:
+        asked["top_logprobs"] = config.top_logprobs
+    return asked
 
 
 def noted(note: str | None, facts: Mapping[str, Any]) -> str | None:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from governance.backends.base import Backend
+from governance.backends.prompts import BoundPrompt
 from governance.contenders.base import Ring, public_name
 from governance.contenders.closed import Closed, host_of, noted
-from governance.errors import SteelyardError
+from governance.errors import ConfigError, SteelyardError
 from governance.files import digest_of
 from governance.modelconfig import FineTune, OpenAIModel
 from governance.record import ModelEntry, VendorTraining
@@ -38,6 +39,11 @@ class OpenAI(Closed):
         self.config = config
         self.trained = config.fine_tune is not None
 
+    @property
+    @override
+    def protocol(self) -> str:
+        return "log-likelihood" if self.config.logprobs else super().protocol
+
     @override
     def prepare(self) -> None:
         if self.config.fine_tune is not None and not self._directory.exists():
@@ -50,7 +56,7 @@ class OpenAI(Closed):
         tuned = self.config.fine_tune
         inputs = {
             "rows": self.ring.rows_digest,
-            "prompt": self.ring.prompts[self.name].bind(self.ring.labels).digest(),
+            "prompt": self.ring.prompts[self.name].digest(),
             "scrub": self.ring.scrub,
             "endpoint": self.config.base_url,
             # A bigger budget or more patience makes no other model, and must not pay for one.
@@ -68,6 +74,9 @@ class OpenAI(Closed):
         from governance.training.vendor.terms import PACE, Terms
 
         config, ring, progress = self.config, self.ring, self.ring.progress
+        prompt = ring.prompts[self.name]
+        if not isinstance(prompt, BoundPrompt):
+            raise ConfigError(f"models.{self.name}.fine_tune: expected a task of labels; others can't be trained for")
         own = {"budget", "price_per_million_tokens", "validation_share", "hours", "limits"}
         terms = Terms(
             **settings.model_dump(exclude=own),
@@ -82,7 +91,7 @@ class OpenAI(Closed):
                 fine_tuned(
                     ring.train.texts,
                     ring.train.labels,
-                    ring.prompts[self.name].bind(ring.labels),
+                    prompt,
                     ring.gate,
                     vendor=vendor,
                     terms=terms,
@@ -132,6 +141,8 @@ class OpenAI(Closed):
             model=server.served_model if server else self._model or "",
             cache=cache,
             seed=self.ring.seed,
+            structured=config.structured,
+            top_logprobs=config.top_logprobs if config.logprobs else None,
             owned=(cache, server) if server else (cache,),
             **self._asking(),
         )

@@ -27,6 +27,11 @@ class Predictions(Contender):
         self.config = config
         self.given = ring.given[name]
 
+    @property
+    @override
+    def protocol(self) -> str:
+        return "file"
+
     @override
     def prepare(self) -> None:
         """Tell what was counted in the file beside its rows."""

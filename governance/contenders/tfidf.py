@@ -79,6 +79,12 @@ class Tfidf(Trainable):
         return n / (2 * (n - hits)), n / (2 * hits)
 
     @override
+    def size(self) -> int:
+        from governance.training.tfidf import WEIGHTS
+
+        return (self.directory / WEIGHTS).stat().st_size
+
+    @override
     def described(self, directory: Path) -> Mapping[str, Any]:
         from governance.training.tfidf import DIGEST
 

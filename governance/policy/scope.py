@@ -19,8 +19,11 @@ _WHAT = {
     "weights": "its weights can't be read",
     "private": "it isn't trained with differential privacy",
     "mitigated": "it isn't a mitigated model",
+    "twin": "no other model is it but for one thing",
+    "prompts": "it is asked by one prompt alone",
     "price": "no price is stated for it",
     "seconds": "nobody says how long its rows took",
+    "endpoint": "it is behind no endpoint that could report a version",
 }
 """What a metric needs of a model -> why it is lacking, for a model's traits as `Scope.models` names them."""
 Source: TypeAlias = tuple[Entry, str]
@@ -36,8 +39,9 @@ class Scope:
         candidate: the model that the verdict is about.
         incumbent: the system to beat, if there is one.
         models: model -> what can be asked of it: "trained", "scores", "weights", "private", "mitigated", "price",
-            "seconds".
+            "seconds", "endpoint", "twin", "prompts".
         bases: mitigated model -> the one that it was made from.
+        twins: model -> the one that it is but for one thing.
         makers: evaluators, or the kind of table as "table:ranking" -> their settings.
         groups: group columns, bands included.
         roles: of a table, the roles that it has columns for.
@@ -55,6 +59,7 @@ class Scope:
     language: str = "en"
     incumbent: str | None = None
     bases: Mapping[str, str] = field(default_factory=dict)
+    twins: Mapping[str, str] = field(default_factory=dict)
     roles: frozenset[str] = frozenset()
     positive: bool = False
 
@@ -101,10 +106,11 @@ def _reference(control: Control, source: Source, scope: Scope | None) -> str | N
     if wanted == "baseline":
         told = "it is a change since an earlier run; write 'reference: baseline'"
         return None if given == "baseline" else told
-    if wanted == "base":
-        bases = set(scope.bases.values()) if scope else set()
+    if wanted in ("base", "twin"):
+        bases = set((scope.bases if wanted == "base" else scope.twins).values()) if scope else set()
         other = scope.incumbent if scope and given == "incumbent" else given
-        told = "it is a difference from the model that a mitigated one was made from; name that under 'reference'"
+        what = "that a mitigated one was made from" if wanted == "base" else "that another one is but for one thing"
+        told = f"it is a difference from the model {what}; name that under 'reference'"
         known = f" ({', '.join(sorted(bases))})" if bases else ""
         return None if other is not None and (scope is None or other in bases) else told + known
     told = "it is a difference from the incumbent; write 'reference: incumbent'"

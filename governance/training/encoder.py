@@ -176,15 +176,25 @@ class LowerLayers:
         first = len(self._index)
         self._index |= {key: first + i for i, key in enumerate(keys)}
 
+    @property
+    def model(self) -> Any:
+        """The lower layers themselves, read from disk when first needed."""
+        if self._model is None:
+            self._model = self._read()
+        return self._model
+
+    def _read(self) -> Any:
+        model = load_base(self.cut.base)
+        owner = layers_of(model)
+        owner.layer = owner.layer[: self.cut.cached_layers]
+        return model
+
     def _compute(self, texts: Sequence[ModelText]) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
         import torch
 
-        if self._model is None:
+        if self._tokenizer is None:
             from transformers import AutoTokenizer
 
-            self._model = load_base(self.cut.base)
-            owner = layers_of(self._model)
-            owner.layer = owner.layer[: self.cut.cached_layers]
             self._tokenizer = AutoTokenizer.from_pretrained(
                 str(self.cut.base), local_files_only=True, trust_remote_code=False
             )
@@ -197,7 +207,7 @@ class LowerLayers:
             return_tensors="pt",
         )
         with torch.inference_mode():
-            state = self._model(**batch).last_hidden_state
+            state = self.model(**batch).last_hidden_state
         return state.half().numpy(), batch["attention_mask"].bool().numpy()
 
 

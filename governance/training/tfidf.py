@@ -32,6 +32,7 @@ def train(
     language: str,
     seed: int,
     row_weights: NDArray[np.float64] | None = None,
+    chances: NDArray[np.float64] | None = None,
 ) -> None:
     """Fit on scrubbed rows and save.
 
@@ -44,10 +45,14 @@ def train(
         language: "zh" counts runs of one to three characters, since words have no spaces; else one or two words.
         seed: of the solver.
         row_weights: how much each row counts, shape (n,); None: all alike.
+        chances: a teacher's probability of each class, shape (n, classes), learnt in place of the labels: each row
+            counts for every class, as much as the teacher believes it. Classes then aren't balanced.
 
     Raises:
         DataError: there are no words to count.
     """
+    import numpy as np
+    import scipy.sparse
     import skops.io
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -60,12 +65,19 @@ def train(
         max_features=max_features,
         sublinear_tf=True,
     )
-    model = LogisticRegression(C=regularisation, class_weight="balanced", max_iter=1000, random_state=seed)
+    model = LogisticRegression(C=regularisation, max_iter=1000, random_state=seed)
+    if chances is None:
+        model.class_weight = "balanced"
     pipeline = Pipeline([("features", features), ("model", model)])
     with threadpool_limits(1):  # threads cost twenty times more than they bring on vectors this small
         try:
             texts, codes = [text.text for text in rows.texts], labels.codes(rows.labels)
-            pipeline.fit(texts, codes, model__sample_weight=row_weights)
+            if chances is None:
+                pipeline.fit(texts, codes, model__sample_weight=row_weights)
+            else:
+                taught = scipy.sparse.vstack([features.fit_transform(texts)] * chances.shape[1])
+                classes = np.repeat(np.arange(chances.shape[1]), len(texts))
+                model.fit(taught, classes, sample_weight=chances.T.ravel())
         except ValueError as error:
             if "empty vocabulary" not in str(error):
                 raise

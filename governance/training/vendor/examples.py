@@ -15,7 +15,7 @@ from pathlib import Path
 from governance import atrest
 from governance.backends.asking import Gate
 from governance.backends.prompts import BoundPrompt
-from governance.dataset import ScrubbedText
+from governance.dataset import ModelText
 from governance.errors import ConfigError, DataError, ScrubError
 from governance.files import canonical, digest_bytes
 from governance.record import SentRows
@@ -60,7 +60,7 @@ def estimate_tokens(text: str) -> int:
 
 
 def write_examples(
-    rows: Sequence[ScrubbedText],
+    rows: Sequence[ModelText],
     labels: Sequence[str],
     prompt: BoundPrompt,
     path: Path,
@@ -129,7 +129,7 @@ def write_examples(
     )
 
 
-def held_back(rows: Sequence[ScrubbedText], share: float) -> list[bool]:
+def held_back(rows: Sequence[ModelText], share: float) -> list[bool]:
     """Which rows go into the validation file: about `share` of them. Told by the text, so equal ones stay together."""
     return [
         int.from_bytes(hashlib.sha256(row.text.encode(errors="replace")).digest()[:8], "big") < share * 2**64
@@ -145,7 +145,7 @@ def _answer(word: str, label: str, gate: Gate) -> str:
     return word
 
 
-def _user_message(text: ScrubbedText, prompt: BoundPrompt, gate: Gate) -> tuple[str, dict[str, int]] | str:
+def _user_message(text: ModelText, prompt: BoundPrompt, gate: Gate) -> tuple[str, dict[str, int]] | str:
     """The user message as the backend would send it and what was scrubbed from it, or why it stays here."""
     try:
         message, pieces = gate(prompt.fill(text).text, "prompt")

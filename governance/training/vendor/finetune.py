@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from governance import atrest
 from governance.backends.asking import Gate
 from governance.backends.prompts import BoundPrompt
-from governance.dataset import ScrubbedText
+from governance.dataset import ModelText
 from governance.files import digest_bytes, write_atomic
 from governance.record import SentRows, VendorTraining
 from governance.training.vendor.desk import Vendor
@@ -32,7 +32,7 @@ class _Written(BaseModel):
 
 
 def fine_tuned(
-    rows: Sequence[ScrubbedText],
+    rows: Sequence[ModelText],
     labels: Sequence[str],
     prompt: BoundPrompt,
     gate: Gate,
@@ -80,7 +80,7 @@ def fine_tuned(
 
 
 def _write(
-    rows: Sequence[ScrubbedText],
+    rows: Sequence[ModelText],
     labels: Sequence[str],
     prompt: BoundPrompt,
     gate: Gate,

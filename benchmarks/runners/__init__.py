@@ -1,0 +1,1 @@
+"""The processes of `benchmarks.runner`: one per runner that is weighed, and a server on a bad day."""
