@@ -84,9 +84,9 @@ class _Sheet:
         gaps = [f"{gap}.difference" for gap in GAPS]
         reason = self._nothing()
         if reason is not None:
-            return [self._missing(name, reason) for name in plain] + [
-                self._missing(name, reason, Slice.of({column: ANY})) for column in self._columns() for name in gaps
-            ]
+            everywhere = [(name, EVERYONE) for name in plain]
+            everywhere += [(name, Slice.of({column: ANY})) for column in self._columns() for name in gaps]
+            return [self._missing(name, reason, where) for name, where in everywhere]
         return [*self._quality(), self._agreement(), self._latency(), self._cost(), self._attack(), *self._gaps()]
 
     def _nothing(self) -> str | None:
@@ -112,12 +112,13 @@ class _Sheet:
     def _quality(self) -> list[Outcome]:
         classes, setting = self.setting.labels.classes, self.setting
         names = self.subject.name, str(self.subject.twin_of)
-        sides = [
+        mine, theirs = [
             Side(name, side.index, class_codes(side.labels, classes), side.scores)
             for name, side in zip(names, self._sides, strict=True)
         ]
         found = paired_differences(
-            *sides,
+            mine,
+            theirs,
             setting.labels.codes(setting.test.labels),
             setting.test.clusters,
             setting.labels,
@@ -249,8 +250,19 @@ class _Sheet:
             if isinstance(change, str):
                 found.append(self._missing(name, change, where))
                 continue
-            told = {"unit": Unit.DIFFERENCE, "n": change.n, "method": change.method, "counts": change.counts}
-            found.append(self._measured(name, change.value, change.ends, where=where, **told))
+            n, method, counts = change.n, change.method, change.counts
+            found.append(
+                self._measured(
+                    name,
+                    change.value,
+                    change.ends,
+                    n=n,
+                    unit=Unit.DIFFERENCE,
+                    method=method,
+                    counts=counts,
+                    where=where,
+                )
+            )
         return found
 
     def _columns(self) -> list[str]:

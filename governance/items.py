@@ -100,6 +100,15 @@ class Items:
     def __repr__(self) -> str:
         return f"Items(<{len(self)} rows>)"
 
+    def raw_parts(self, index: NDArray[np.int64], roles: Sequence[str]) -> list[str]:
+        """Unscrubbed parts of rows run together: to be counted before anything is paid for, and for nothing else."""
+        parts = [self._texts[role] for role in roles if role in self._texts]
+        several = [self._lists[role] for role in roles if role in self._lists]
+        return [
+            "\n".join([*(values[i] for values in parts), *(text for values in several for text in values[i])])
+            for i in index
+        ]
+
     def sample(self, rows: int | None, seed: int) -> NDArray[np.int64]:
         """Positions of at most so many rows, chosen by a seeded hash of what they say, whatever the file's order."""
         if rows is None or rows >= len(self):

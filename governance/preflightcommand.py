@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from governance.backends.base import Request
 from governance.backends.limits import Limits
 from governance.backends.prompts import BoundPrompt, Prompt
+from governance.backends.taskprompts import CANDIDATES
 from governance.cleaning import clean_dataset
 from governance.config import AuditConfig, load_config
 from governance.dataset import Labels, Roles, SyntheticText
@@ -22,10 +24,24 @@ from governance.errors import ConfigError
 from governance.modelconfig import ClosedModel, FineTune, OpenAIModel
 from governance.policy import load_policy
 from governance.policyscope import scope_of
-from governance.preflight import Assumed, Bill, HeldOut, Preflight, Training, api_bill, needs, result, sizes_of, told
+from governance.preflight import (
+    Assumed,
+    Bill,
+    HeldOut,
+    Preflight,
+    Size,
+    Training,
+    api_bill,
+    needs,
+    result,
+    sizes_of,
+    told,
+)
 from governance.prepare import source_of, within
 from governance.sources import Dataset, Split, classes_of, read_dataset
 from governance.tableconfig import load_table_config
+from governance.taskconfig import TaskAuditConfig, load_task_config
+from governance.taskprepare import prepare_task
 from governance.training.vendor.examples import estimate_tokens
 from governance.training.vendor.terms import cost, likely_epochs
 
@@ -36,7 +52,7 @@ _EXAMPLE = 15  # tokens around the three messages of a training example, as `wri
 
 
 def preflight(source: str, assumed: Assumed | None = None) -> Preflight:
-    """Plan an audit of classifiers.
+    """Plan an audit of models: of classifiers, or of a task whose answers are words or rankings.
 
     Raises:
         ConfigError: the config, its policy or a prompt can't be used.
@@ -44,6 +60,8 @@ def preflight(source: str, assumed: Assumed | None = None) -> Preflight:
     """
     if load_table_config(source) is not None:
         raise ConfigError(f"{source}: an audit of a table asks no models, so there is nothing to spend; just run it")
+    if (of_task := load_task_config(source)) is not None:
+        return _of_task(*of_task, source, assumed or Assumed())
     config, path = load_config(source)
     policy = within(f"{path}: policy", lambda: load_policy(config.policy, base=path.parent))
     dataset, labels, roles = _data(config, path)
@@ -86,6 +104,43 @@ def preflight(source: str, assumed: Assumed | None = None) -> Preflight:
             if isinstance(model, OpenAIModel) and model.fine_tune is not None
         ],
         assumed=assumed or Assumed(),
+    )
+
+
+def _of_task(config: TaskAuditConfig, path: Path, source: str, assumed: Assumed) -> Preflight:
+    """Plan an audit of a task: all of its rows are held out."""
+    plan = prepare_task(config, path, keyless=True)
+    chosen = plan.items.sample(config.data.rows, config.seed)
+    asked = {name: chosen[_sample(model.rows, len(chosen), config.seed)] for name, model in config.models.items()}
+    held = {
+        name: HeldOut(
+            clusters=plan.items.clusters[index],
+            groups={column: tuple(values[i] for i in index) for column, values in plan.items.groups.items()},
+        )
+        for name, index in asked.items()
+    }
+    bills = []
+    for name, model in config.models.items():
+        if isinstance(model, ClosedModel):
+            prompt = plan.prompts[name]
+            nothing = Request(dict.fromkeys(plan.shown, SyntheticText("")))
+            roles = (*plan.shown, *((CANDIDATES,) if plan.task.ranks else ()))
+            texts = plan.items.raw_parts(asked[name], roles)
+            sizes = sizes_of(prompt.system, prompt.fill(nothing).text, texts)
+            bills.append(_priced(name, model, sizes, len(asked[name])))
+    return Preflight(
+        audit=config.audit,
+        candidate=config.candidate,
+        policy=plan.terms.policy,
+        rows={
+            "trained_on": 0,
+            "held_out": len(chosen),
+            "clusters": len(np.unique(plan.items.clusters[chosen])),
+        },
+        needs=needs(plan.terms.policy, scope_of(source), held, assumed),
+        bills=bills,
+        trainings=[],
+        assumed=assumed,
     )
 
 
@@ -148,16 +203,20 @@ def _prompt(path: Path, key: str, source: str, labels: Labels) -> BoundPrompt:
 def _bill(
     name: str, model: ClosedModel, prompts: Sequence[BoundPrompt], dataset: Dataset, asked: NDArray[np.int64]
 ) -> Bill:
-    price = model.price_per_million_tokens
     # An empty text of our own shows what stands around every row's: raw texts are counted, never sealed.
     sizes = [
         size
         for prompt in prompts
         for size in sizes_of(prompt.system, prompt.fill(SyntheticText("")).text, dataset.raw_texts(asked))
     ]
+    return _priced(name, model, sizes, len(asked))
+
+
+def _priced(name: str, model: ClosedModel, sizes: Sequence[Size], rows: int) -> Bill:
+    price = model.price_per_million_tokens
     return api_bill(
         name,
-        len(asked),
+        rows,
         sizes,
         max_tokens=model.max_tokens,
         limits=Limits(

@@ -17,6 +17,7 @@ from governance.modelconfig import (
     CallableModel,
     ClassifierModel,
     ClosedModel,
+    HFModel,
     MitigatedModel,
     OpenAIModel,
     PredictionsModel,
@@ -89,8 +90,13 @@ class TaskPlan:
         return digest_of(self.digests)
 
 
-def prepare_task(config: TaskAuditConfig, path: Path) -> TaskPlan:
+def prepare_task(config: TaskAuditConfig, path: Path, *, keyless: bool = False) -> TaskPlan:
     """Check all that can be checked at once.
+
+    Args:
+        config: as read.
+        path: of it.
+        keyless: keys and SDKs of endpoints need not be there: nothing will be asked.
 
     Raises:
         ConfigError: the message names file, key, what was expected and the nearest valid name.
@@ -113,11 +119,13 @@ def prepare_task(config: TaskAuditConfig, path: Path) -> TaskPlan:
         _check_kind(f"{path}: models.{name}.kind", config, model)
         if (base := base_of(path, name, model)) is not None:
             bases[name] = base
-        if isinstance(model, ClosedModel):
+        if isinstance(model, ClosedModel) and not keyless:
             check_endpoint(path, name, model)
         if (asked := getattr(model, "prompt", None)) is not None:
             where = f"{path}: models.{name}.prompt"
-            prompts[name] = within(where, partial(_prompt, asked, path.parent, shown, ranks=task.ranks))
+            # A model that says how likely it finds a candidate is shown one at a time, not a list of all.
+            likely = isinstance(model, HFModel) and model.protocol == "log-likelihood"
+            prompts[name] = within(where, partial(_prompt, asked, path.parent, shown, ranks=task.ranks and not likely))
             within(f"{path}: models.{name}", partial(check_reading_of, model, prompts[name]))
     vendors = vendors_of(path, config.models)
     file = within(f"{path}: data.path", lambda: locate(config.data.path, path.parent))

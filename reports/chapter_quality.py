@@ -27,6 +27,8 @@ from reports.wordings import wordings
 
 LEVELS = ("balanced_accuracy", "auc", "accuracy", "recall", "precision", "f1")
 COSTS = ("latency_p50", "latency_p95", "cost")
+MOST_LEVELS = 8
+"""Figures of a task of words or rankings that are drawn; the table has the rest."""
 DRAWN = 12
 """Models that a chart of all models holds; the table has the rest."""
 
@@ -51,11 +53,24 @@ def chapter(shelf: Shelf) -> Chapter | None:
     return Chapter("quality", texts("quality.title"), texts("quality.lead"), blocks)
 
 
+def _names(view: View) -> list[str]:
+    """What tells how good models are: of classifiers the usual figures, of other tasks their own, in their order."""
+    if any(view.unit_of(f"quality.{name}") for name in LEVELS):
+        return [f"quality.{name}" for name in LEVELS]
+    told = dict.fromkeys(
+        outcome.metric
+        for outcome in view.record.outcomes
+        if outcome.metric.startswith("quality.") and outcome.metric.count(".") == 1
+        if isinstance(outcome, Measurement) and outcome.unit in (Unit.RATE, Unit.SCORE)
+    )
+    return [name for name in told if name != "quality.coverage"]
+
+
 def _levels(shelf: Shelf) -> Block:
     view, texts = shelf.view, shelf.view.texts
-    panels = [panel for name in LEVELS if (panel := across_models(view, f"quality.{name}"))]
-    names = [f"quality.{name}" for name in ("coverage", *LEVELS, "accuracy_all")]
-    table = matrix(shelf, names, caption=texts("quality.levels.title"))
+    told = _names(view)
+    panels = [panel for name in told[:MOST_LEVELS] if (panel := across_models(view, name))]
+    table = matrix(shelf, ["quality.coverage", *told, "quality.accuracy_all"], caption=texts("quality.levels.title"))
     return Block(
         title=texts("quality.levels.title"),
         text=[texts("quality.levels.text")],
@@ -75,10 +90,12 @@ def _differences(shelf: Shelf) -> list[Block]:
     )
     blocks = []
     for number, reference in enumerate(references):
-        names = [f"quality.{name}.difference" for name in ("balanced_accuracy", "auc", "accuracy")]
+        of_classes = [f"quality.{name}.difference" for name in ("balanced_accuracy", "auc", "accuracy")]
+        of_classes = [name for name in of_classes if view.unit_of(name)]
+        names = of_classes or [f"{name}.difference" for name in _names(view) if view.unit_of(f"{name}.difference")]
         panels = [
             panel
-            for name in names
+            for name in names[:MOST_LEVELS]
             if (panel := across_models(view, name, reference=reference, zero=0.0, suffix=f"-{number}"))
         ]
         others = [model for model in view.charted if model.name != reference]

@@ -16,7 +16,7 @@ from governance.policy import Status
 from governance.tableconfig import load_table_config
 from governance.taskconfig import load_task_config
 
-SHORT = {"reviews-zh": 600, "clothing-rating": 600, "clothing-department": 800}
+SHORT = {"reviews-zh": 600, "clothing-rating": 300, "clothing-department": 800}
 
 
 @pytest.mark.parametrize("name", shipped("audits"))
@@ -33,6 +33,10 @@ def test_a_short_form_ends_in_a_verdict(tmp_path: Path, name: str) -> None:
     raw["data"]["rows"] = SHORT[name]
     raw["scrub"] = {"policy": "patterns", "workers": 1}  # names take a language model, which other tests load
     raw["evaluators"] = [entry for entry in raw["evaluators"] if "personal-data" not in str(entry)]
+    raw["data"]["test_share"] = 0.5
+    if name == "clothing-department":  # its encoder is that of clothing-rating, and takes longest
+        raw |= {"models": {"baseline": raw["models"]["baseline"]}, "candidate": "baseline"}
+        del raw["incumbent"]
     path = tmp_path / "short.yaml"
     path.write_text(yaml.safe_dump(raw, allow_unicode=True), encoding="utf-8")
     done = run_audit(path, out=tmp_path / "runs")

@@ -1,4 +1,4 @@
-"""A metric of the user's own: one class, in audits of labels and of words, in both languages; and classes that are wrong."""
+"""A metric of the user's own: one class, in audits of labels and of words, in both languages; and wrong classes."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ def test_nothing_is_run_without_consent() -> None:
         OwnMetrics(metrics=("shop_breaks:Right",)).read(Path(), "en")
     with pytest.raises(ConfigError, match="metrics: expected at least one class"):
         OwnMetrics(code=True).read(Path(), "en")
-    with pytest.raises(ConfigError, match="metrics.1: a metric named 'right' stands twice"):
+    with pytest.raises(ConfigError, match=r"metrics\.1: a metric named 'right' stands twice"):
         made("shop_metrics:Right", "shop_metrics:Right")
     with pytest.raises(ConfigError, match="unexpected keyword argument 'cost'"):
         made({"name": "shop_metrics:Kept", "cost": 1})

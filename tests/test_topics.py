@@ -67,9 +67,8 @@ def test_chinese_goes_by_the_longest_run_of_characters(tmp_path: Path, text: str
 @given(st.lists(st.sampled_from(["too", "small", "size", "big", "x"]), max_size=12))
 def test_a_text_speaks_of_what_a_slow_reader_finds(words: list[str]) -> None:
     phrases = {("too", "small"): 0, ("too",): 1, ("small", "size"): 2, ("size",): 3}
-    topics = Topics(
-        "en", {str(i): {} for i in range(4)}, {str(i): [" ".join(p) for p, q in phrases.items() if q == i] for i in range(4)}, ""
-    )  # fmt: skip
+    by_topic = {str(i): [" ".join(phrase) for phrase, topic in phrases.items() if topic == i] for i in range(4)}
+    topics = Topics("en", {name: {} for name in by_topic}, by_topic, "")
     found, rest = set(), tuple(words)
     while rest:
         here = max((p for p in phrases if rest[: len(p)] == p), key=len, default=None)

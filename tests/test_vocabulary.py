@@ -108,6 +108,11 @@ def of_models(folder: Path) -> tuple[RunRecord, Path]:
         data=REVIEWS,
         models={
             "baseline": {"kind": "tfidf-logistic", "price_per_hour": 0.1},
+            "student": {"kind": "variant", "of": "baseline", "by": "distilled", "price_per_hour": 0.1},
+            "asked": {
+                "kind": "scripted", "prompt": "recommend.en.v1", "other_prompts": ["recommend.en.v2"],
+                "answers": ["Yes", "No"], "rows": 60,
+            },
             "fairer": {**mitigated, "constraint": "demographic-parity", "group": "department"},
             "said": {"kind": "scripted", "prompt": "recommend.en.v1", "answers": ["Yes", "No"], "rows": 20},
         },
@@ -118,6 +123,7 @@ def of_models(folder: Path) -> tuple[RunRecord, Path]:
             "explanation", "anonymity", {"name": "membership", "draws": 200, "min_rows": 10},
             {"name": "mitigation", "draws": 200, "min_rows": 10, "min_class_rows": 5},
             {"name": "personal-data", "samples": 5}, {"name": "slices", "min_rows": 10},
+            {"name": "twins", "draws": 200, "min_rows": 10, "min_class_rows": 5}, {"name": "wording", "draws": 200},
             {"name": "drivers", "min_rows": 10},
         ],
     )  # fmt: skip

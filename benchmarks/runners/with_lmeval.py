@@ -3,7 +3,7 @@
 Its dummy model answers at once, a task of one request per sample compares by exact match, and results and samples are
 written by its own tracker. The data set is in memory before the clock starts. Settings:
 
-    default: the task's prompt is a template, as of nearly all tasks that come with it; all else is left alone
+    default: the task's prompt is a template, as of most tasks that come with it; all else is left alone
     tuned: the same without progress bars, log lines and bootstrap
     functions: tuned, and Python functions make prompt and target, so that no template is compiled for each sample
     kept: functions, and its cache keeps the answers on disk, as ours does

@@ -31,6 +31,7 @@ from governance.dataset import ModelText
 
 __all__ = ["Asking", "Closes", "Common", "Direction", "Endpoint", "Gate"]
 
+_SPARE = 6  # requests that may be under way for each spare worker, who goes on while others wait
 _BUDGET = "the money budget was reached"
 _OTHER_TASK = "its prompt asks for something else"
 _ABOUT_FORM = 512  # tokens that an endpoint may say about a schema to its model
@@ -50,8 +51,8 @@ class Endpoint(Protocol):
 
     host: str
 
-    def open(self) -> Any:
-        """A client for the event loop that runs now, as an async context manager."""
+    def open(self, at_once: int | None = None) -> Any:
+        """A client for the event loop that runs now, as an async context manager; `at_once` tries may be under way."""
         ...
 
     async def ask(self, client: Any, body: Mapping[str, object], tries: Tries | None = None) -> Reply | Fault:
@@ -312,12 +313,15 @@ class Asking(ABC):
             self._unscored.add(message.key)
 
     async def _ask_all(self, messages: Sequence[Message], done: Callable[[Message], None]) -> dict[str, Reply | Fault]:
-        """Ask with `concurrency` workers; each takes the next message when it is free, and says when it is done."""
+        """Ask `concurrency` at once, with a few spare workers for those that wait to be tried again.
+
+        Each takes the next message when it is free, and says when it is done.
+        """
         replies, queue = dict[str, Reply | Fault](), iter(messages)
         self._turn = asyncio.Lock()  # belongs to the loop that runs now
         try:
-            async with self._line.open() as client, asyncio.TaskGroup() as group:
-                for _ in range(min(self._concurrency, len(messages))):
+            async with self._line.open(self._concurrency) as client, asyncio.TaskGroup() as group:
+                for _ in range(min(self._concurrency + self._concurrency // _SPARE, len(messages))):
                     group.create_task(self._work(client, queue, replies, done))
         except BaseExceptionGroup as failures:
             # One reason to stop is enough, and a full disk should read as such.

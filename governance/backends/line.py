@@ -49,11 +49,13 @@ class Tries:
         again: called for each try after the first, as it leaves.
         begun: tries that left, or were about to.
         refused: tries that the endpoint answered with an error status.
+        holding: whether one is under way, among those that may be at once.
     """
 
     again: Callable[[], None]
     begun: int = 0
     refused: int = 0
+    holding: bool = False
 
     def in_doubt(self, found: Reply | Fault) -> int:
         """Tries that got neither an answer nor an error: the endpoint may have answered, and charge for, them."""
@@ -94,6 +96,7 @@ class Line:
         self._base_url, self._api_key = base_url, api_key
         self._timeout, self._max_retries = timeout, max_retries
         self._use_proxies = not loopback  # a vendor may be reachable through one only
+        self._slots: asyncio.Semaphore | None = None
 
     def __repr__(self) -> str:
         return f"Line(host={self.host!r})"
@@ -112,6 +115,7 @@ class Line:
             found = await self._send(client, body)
         finally:
             _TRIES.reset(token)
+            self._leave(tries)
         return replace(found, seconds=time.monotonic() - started) if isinstance(found, Fault) else found
 
     async def _send(self, client: Any, body: Mapping[str, object]) -> Reply | Fault:
@@ -127,8 +131,13 @@ class Line:
         reply: Reply = response.extensions[_REPLY]
         return reply.model_copy(update={"seconds": response.elapsed.total_seconds()})
 
-    def open(self) -> Any:
-        """The SDK's client for the event loop that runs now; an async context manager."""
+    def open(self, at_once: int | None = None) -> Any:
+        """The SDK's client for the event loop that runs now; an async context manager.
+
+        Args:
+            at_once: tries that may be under way; one that waits to be tried again is not. None: any number.
+        """
+        self._slots = asyncio.Semaphore(at_once) if at_once else None
         for name in _TALKERS:  # at DEBUG they write requests; each time, since an environment variable raises it
             logging.getLogger(name).setLevel(logging.WARNING)
         transport = self._sdk.DefaultAsyncHttpxClient(
@@ -169,9 +178,18 @@ class Line:
         request.headers.update(self._headers())
         tries = _TRIES.get()
         if tries is not None:
+            if self._slots is not None and not tries.holding:
+                await self._slots.acquire()
+                tries.holding = True
             if tries.begun:
                 tries.again()
             tries.begun += 1
+
+    def _leave(self, tries: Tries | None) -> None:
+        """Make room for another try."""
+        if self._slots is not None and tries is not None and tries.holding:
+            tries.holding = False
+            self._slots.release()
 
     async def _read(self, response: Any) -> None:
         """Read a success here, so that the SDK tries again when it turns out to be nonsense."""
@@ -179,6 +197,7 @@ class Line:
             tries = _TRIES.get()
             if tries is not None:
                 tries.refused += 1
+                self._leave(tries)  # its wait is nobody else's
             _hasten(response)
             return
         await response.aread()

@@ -66,16 +66,19 @@ class _Stage:
 
     def __init__(self, script: Script) -> None:
         self.script = script
+        self._slots: contextlib.AbstractAsyncContextManager[Any] = contextlib.nullcontext()
 
     @contextlib.asynccontextmanager
-    async def open(self) -> AsyncIterator[None]:
+    async def open(self, at_once: int | None = None) -> AsyncIterator[None]:
         """Nothing to open."""
+        self._slots = asyncio.Semaphore(at_once) if at_once else contextlib.nullcontext()
         yield None
 
     async def ask(self, client: Any, body: Mapping[str, object], tries: Tries | None = None) -> Reply | Fault:  # noqa: ARG002 - a line's
         """One message's part of the script."""
         if self.script.delay:
-            await asyncio.sleep(self.script.delay)
+            async with self._slots:
+                await asyncio.sleep(self.script.delay)
         if tries is not None:
             tries.begun += 1
         system, user = str(body["system"]), str(body["user"])
