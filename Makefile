@@ -31,8 +31,9 @@ assets: $(VENV)/.installed ## install the demo models and data
 audit: $(VENV)/.installed ## the quickstart: four models on real reviews, judged (minutes)
 	@$(BIN)/steelyard audit quickstart --out $(OUT) --exit-zero
 
-audits: $(VENV)/.installed ## the same on the full data set (about three times as long)
-	@$(BIN)/steelyard audit clothing-full --out $(OUT) --exit-zero
+audits: $(VENV)/.installed ## every audit that ships, in its long form (an hour or more)
+	@for config in configs/audits/*.yaml; do \
+		$(BIN)/steelyard audit "$$(basename "$$config" .yaml)" --out $(OUT) --exit-zero || exit; done
 
 test: $(VENV)/.developer ## all tests
 	@$(BIN)/python -m pytest

@@ -18,6 +18,7 @@ import numpy as np
 
 from governance.backends.base import Backend, Capability
 from governance.claims import PrivacyClaim
+from governance.curves import Curve
 from governance.dataset import Labels, ModelText, ScrubbedDataset
 from governance.measure import Outcome
 
@@ -164,6 +165,15 @@ class Evaluator(Protocol):
 
     def measure(self, subjects: Sequence[Subject], setting: Setting) -> Sequence[Outcome]:
         """Outcomes for every subject: a number, a fact, or why there is neither."""
+        ...
+
+
+@runtime_checkable
+class Draws(Protocol):
+    """An evaluator that has curves to show beside its outcomes."""
+
+    def curves(self, subjects: Sequence[Subject], setting: Setting) -> Sequence[Curve]:
+        """At most one of each kind for every subject; none where there is nothing to draw."""
         ...
 
 

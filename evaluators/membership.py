@@ -16,10 +16,12 @@ import numpy as np
 from evaluators.attack import MEMBERS, Attacked, confidence, members, why_not
 from evaluators.base import HELD_OUT, Probe, Setting, Subject
 from governance.backends.base import Capability
+from governance.curves import Curve
 from governance.dataset import ScrubbedDataset
 from governance.groups.counts import MISSING
 from governance.measure import ANY, EVERYONE, Measurement, NotMeasured, Outcome, Slice, Unit
 from governance.statistics.bootstrap import DRAWS, LEAST_DRAWS, ClusterBootstrap, percentile_interval
+from governance.statistics.curves import roc
 from governance.statistics.intervals import spread_interval
 from governance.statistics.multiplicity import sidak
 
@@ -68,6 +70,23 @@ class LossThreshold:
         """AUC and TPR at 1% FPR of the attack on each model."""
         asked = members(setting, self.rows)
         return [outcome for subject in subjects for outcome in self._attack(subject, asked, setting)]
+
+    def curves(self, subjects: Sequence[Subject], setting: Setting) -> Sequence[Curve]:
+        """What the attack finds at every false-positive rate, for each model that it can be run on."""
+        asked, found = members(setting, self.rows), list[Curve]()
+        for subject in subjects:
+            if why_not(subject) is not None:
+                continue
+            inside, _ = confidence(subject.answers[MEMBERS], asked, setting.labels)
+            outside, _ = confidence(subject.answers[HELD_OUT], setting.test, setting.labels)
+            if len(inside) and len(outside):
+                scores = np.concatenate([inside, outside])
+                points = tuple(roc(scores, np.arange(len(scores)) < len(inside)))
+                method = "loss-threshold attack"
+                found.append(
+                    Curve(kind="membership-roc", model=subject.name, points=points, n=len(scores), method=method)
+                )
+        return found
 
     def _attack(self, subject: Subject, asked: ScrubbedDataset, setting: Setting) -> list[Outcome]:
         reason = why_not(subject)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from evaluators.base import HELD_OUT, Found, Predictions, Probe, Reads, Setting, Subject
+from evaluators.base import HELD_OUT, Draws, Found, Predictions, Probe, Reads, Setting, Subject
 from governance import atrest
 from governance.answers import copy_answers, load_answers, save_answers
 from governance.backends.base import Answer, Backend, ByRow, Capability, DecidesByGroup, Rewords, in_parts
@@ -30,7 +30,10 @@ from governance.backends.prompts import BoundPrompt
 from governance.conclude import ID_DIGITS, Result, conclude
 from governance.contenders import Contender, Ring, contenders, facts_of
 from governance.contenders.base import training_digest
+from governance.curves import Curve
+from governance.datafacts import DataStatistics
 from governance.dataset import ModelText, ScrubbedDataset
+from governance.datastats import Texts, statistics_of
 from governance.describe import data_entry, lineage
 from governance.evidence.signing import signing_key
 from governance.files import digest_file, write_atomic
@@ -167,7 +170,7 @@ class _Audit:
             entries.append(one.entry(len(predictions[HELD_OUT]), facts))
             answers[one.name] = folder / "answers.parquet"
         outcomes = self._measure(subjects, setting)
-        return self._record(rows, entries, outcomes, answers)
+        return self._record(rows, entries, outcomes, answers, self._curves(subjects, setting))
 
     @cached_property
     def _scrubber(self) -> Scrubber:
@@ -404,6 +407,10 @@ class _Audit:
                 outcomes += evaluator.measure(subjects, setting)
         return (*outcomes, *self._imported())
 
+    def _curves(self, subjects: Sequence[Subject], setting: Setting) -> tuple[Curve, ...]:
+        drawing = [evaluator for evaluator in self.plan.evaluators.values() if isinstance(evaluator, Draws)]
+        return tuple(curve for evaluator in drawing for curve in evaluator.curves(subjects, setting))
+
     def _imported(self) -> Sequence[Outcome]:
         """What other tools measured, models beside the incumbent where both were."""
         config, incumbent = self.plan.config, self.plan.config.incumbent
@@ -415,12 +422,21 @@ class _Audit:
         reading = [evaluator for evaluator in self.plan.evaluators.values() if isinstance(evaluator, Reads)]
         return {column: said for evaluator in reading for column, said in evaluator.names().items()}
 
+    def _statistics(self, rows: Rows) -> DataStatistics | None:
+        config = self.plan.config
+        if not config.data.statistics:
+            return None
+        with self.progress.stage("describe the data"):
+            sides = Texts.of(rows.train), Texts.of(rows.test)
+            return statistics_of(*sides, language=config.language, seed=config.seed)
+
     def _record(
         self,
         rows: Rows,
         entries: Sequence[ModelEntry],
         outcomes: tuple[Outcome, ...],
         answers: Mapping[str, Path],
+        curves: tuple[Curve, ...],
     ) -> RunRecord:
         config = self.plan.config
         files = {}
@@ -439,10 +455,18 @@ class _Audit:
             candidate=config.candidate,
             incumbent=config.incumbent,
             requests_per_month=config.requests_per_month,
-            data=data_entry(self.plan, rows.train, rows.test, replaced=rows.replaced, duplicates=rows.duplicates),
+            data=data_entry(
+                self.plan,
+                rows.train,
+                rows.test,
+                replaced=rows.replaced,
+                duplicates=rows.duplicates,
+                statistics=self._statistics(rows),
+            ),
             models=tuple(entries),
             outcomes=outcomes,
             names=self._names(),
+            curves=curves,
             lineage=lineage(self.plan),
             files=files,
             seconds=self.progress.seconds,

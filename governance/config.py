@@ -71,6 +71,7 @@ class DataConfig(Frozen):
     name: str | None = None
     licence: str | None = None
     cleaning: TextCleaning | None = None  # None: texts are taken as they are
+    statistics: bool = True  # whether the record describes the scrubbed texts; no privacy claim covers those figures
     budget: BudgetConfig | None = None
 
     @property
@@ -89,6 +90,11 @@ class DataConfig(Frozen):
             if taken:
                 raise ValueError(f"{min(taken)}: expected none beside files: plain texts have no columns")
         return self
+
+    @property
+    def group_columns(self) -> tuple[str, ...]:
+        """Sensitive columns; every band is one, whether or not `groups` repeats it."""
+        return tuple(dict.fromkeys((*self.groups, *self.bands)))
 
     @model_validator(mode="after")
     def _roles_once(self) -> DataConfig:
@@ -162,6 +168,11 @@ class AuditConfig(Audit):
     )
     imports: tuple[ImportConfig, ...] = ()
     policy: str = "launch"
+
+    @property
+    def policy_name(self) -> str:
+        """The policy that judges the record."""
+        return self.policy
 
     @model_validator(mode="before")
     @classmethod

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from governance.contenders import public_name
+from governance.datafacts import DataStatistics
 from governance.dataset import ScrubbedDataset, ScrubbedItems
 from governance.files import digest_of
 from governance.formats import read_whole
@@ -27,7 +28,13 @@ GIT_SECONDS = 30.0
 
 
 def data_entry(
-    plan: Plan, train: ScrubbedDataset, test: ScrubbedDataset, *, replaced: Mapping[str, int], duplicates: int
+    plan: Plan,
+    train: ScrubbedDataset,
+    test: ScrubbedDataset,
+    *,
+    replaced: Mapping[str, int],
+    duplicates: int,
+    statistics: DataStatistics | None,
 ) -> DataEntry:
     """The data as the record tells it: counts and digests, never rows.
 
@@ -37,6 +44,7 @@ def data_entry(
         test: scrubbed held-out rows.
         replaced: entity -> pieces of personal data that scrubbing took out.
         duplicates: sampled rows that share their text with another one.
+        statistics: of the scrubbed texts; None: the config wants none.
     """
     data, dataset = plan.config.data, plan.dataset
     values = {name: [v for v in column if v is not None] for name, column in test.groups.items()}
@@ -62,16 +70,20 @@ def data_entry(
         not_scrubbed=plan.scrub.not_covered[plan.config.language],
         language=plan.config.language,
         licence=data.licence,
+        statistics=statistics,
     )
 
 
-def task_data_entry(plan: TaskPlan, items: ScrubbedItems, replaced: Mapping[str, int]) -> DataEntry:
+def task_data_entry(
+    plan: TaskPlan, items: ScrubbedItems, replaced: Mapping[str, int], statistics: DataStatistics | None
+) -> DataEntry:
     """The data of a task audit, likewise; all rows are held out.
 
     Args:
         plan: the audit.
         items: scrubbed rows.
         replaced: entity -> pieces of personal data that scrubbing took out.
+        statistics: of the scrubbed texts; None: the config wants none.
     """
     data, raw = plan.config.data, plan.items
     values = {name: [v for v in column if v is not None] for name, column in items.groups.items()}
@@ -95,6 +107,7 @@ def task_data_entry(plan: TaskPlan, items: ScrubbedItems, replaced: Mapping[str,
         not_scrubbed=plan.scrub.not_covered[plan.config.language],
         language=plan.config.language,
         licence=data.licence,
+        statistics=statistics,
     )
 
 

@@ -141,7 +141,7 @@ def summarise(rows: ScrubbedDataset) -> Inputs:
     texts = [text.text for text in rows.texts]
     lengths = {
         "characters": ([len(text) for text in texts], CHARACTERS),
-        "tokens": ([len(_TOKEN.findall(text)) for text in texts], TOKENS),
+        "tokens": ([len(words_of(text)) for text in texts], TOKENS),
     }
     columns: dict[str, Sequence[str | None]] = {LABEL: rows.labels, **rows.groups}
     return Inputs(
@@ -160,6 +160,15 @@ def _binned(values: Sequence[int], edges: Sequence[int], clusters: NDArray[np.in
     inner = (f"{low} to {high - 1}" if high - 1 > low else f"{low}" for low, high in pairwise(edges))
     names = [f"under {edges[0]}", *inner, f"{edges[-1]} and over"]
     return Histogram.of([names[bisect_right(edges, value)] for value in values], clusters, names)
+
+
+def words_of(text: str) -> list[str]:
+    """A text's words; a Han or Kana character is one.
+
+    >>> words_of("很好 OK!")
+    ['很', '好', 'OK!']
+    """
+    return _TOKEN.findall(text)
 
 
 def script_of(text: str) -> str:

@@ -21,7 +21,8 @@ from governance.policy.waivers import signed
 from governance.policyscope import scope_of
 from governance.record import RunRecord, load_record
 from governance.registry import nearest
-from governance.tableconfig import TableAuditConfig, load_table_config
+from governance.tableconfig import load_table_config
+from governance.taskconfig import load_task_config
 from governance.vocabulary import vocabulary
 from governance.waiverkeys import sign_waiver, waiver_keys
 from reports.text import Texts
@@ -166,10 +167,8 @@ def _read(source: str) -> tuple[Path, dict[str, Any]]:
 
 def _named(config: str) -> tuple[str, Path | None]:
     """The policy and the waivers that a config names."""
-    of_table = load_table_config(config)
-    given, path = of_table or load_config(config)
-    policy = given.policy_name if isinstance(given, TableAuditConfig) else given.policy
-    return policy, None if given.waivers is None else path.parent / given.waivers
+    given, path = load_table_config(config) or load_task_config(config) or load_config(config)
+    return given.policy_name, None if given.waivers is None else path.parent / given.waivers
 
 
 def _words(policy: Policy, control: Control) -> str:

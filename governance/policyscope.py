@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
+from governance.building import evaluator_of
 from governance.config import AuditConfig, load_config
 from governance.modelconfig import (
     CallableModel,
@@ -20,7 +21,6 @@ from governance.modelconfig import (
     VariantModel,
 )
 from governance.policy.scope import Scope
-from governance.prepare import evaluator_of
 from governance.tableconfig import KINDS, TableAuditConfig, load_table_config
 from governance.taskconfig import TASKS, TaskAuditConfig, load_task_config
 

@@ -17,6 +17,7 @@ from governance.backends.base import Request
 from governance.backends.limits import Limits
 from governance.backends.prompts import BoundPrompt, Prompt
 from governance.backends.taskprompts import CANDIDATES
+from governance.building import within
 from governance.cleaning import clean_dataset
 from governance.config import AuditConfig, load_config
 from governance.dataset import Labels, Roles, SyntheticText
@@ -37,7 +38,7 @@ from governance.preflight import (
     sizes_of,
     told,
 )
-from governance.prepare import source_of, within
+from governance.prepare import source_of
 from governance.sources import Dataset, Split, classes_of, read_dataset
 from governance.tableconfig import load_table_config
 from governance.taskconfig import TaskAuditConfig, load_task_config

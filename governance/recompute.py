@@ -113,7 +113,7 @@ def _models(record: RunRecord, models: Mapping[str, Path], done: Recomputed) -> 
 
 def _digests(path: Path) -> set[str]:
     """All that a record may call the weights in a file or folder by; which one depends on the kind of model."""
-    from governance.prepare import digest_base
+    from governance.modelchecks import digest_base
     from governance.training.tfidf import WEIGHTS, weights_digest
 
     files = [path] if path.is_file() else [file for file in sorted(path.iterdir()) if file.is_file()]

@@ -15,6 +15,8 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from governance.claims import PrivacyClaim
+from governance.curves import Curve
+from governance.datafacts import DataStatistics
 from governance.errors import RecordError
 from governance.files import canonical, digest_file, write_atomic
 from governance.measure import Outcome
@@ -155,6 +157,8 @@ class DataEntry(_Frozen):
     not_scrubbed: tuple[str, ...] = ()  # what the scrub policy does not look for, in words
     language: str = "en"
     licence: str | None = None
+    # Of the scrubbed texts. Left out where they weren't taken: older records keep their digests.
+    statistics: DataStatistics | None = Field(default=None, exclude_if=lambda found: found is None)
 
 
 class Lineage(_Frozen):
@@ -202,6 +206,8 @@ class RunRecord(_Frozen):
     names: Mapping[str, Mapping[str, Mapping[str, str]]] = Field(
         default_factory=dict, exclude_if=lambda names: not names
     )
+    # For charts; nothing is judged by them. Left out where there are none: older records keep their digests.
+    curves: tuple[Curve, ...] = Field(default=(), exclude_if=lambda curves: not curves)
     lineage: Lineage
     files: Mapping[str, str] = Field(default_factory=dict)  # relative path -> "sha256:…"
     seconds: Mapping[str, float] = Field(default_factory=dict)  # stage -> wall-clock time of the run that did it

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from governance.building import evaluator_of, within
 from governance.conclude import ID_DIGITS, Result, conclude
 from governance.contenders import public_name
 from governance.describe import code_version, config_version, hardware
@@ -26,7 +27,7 @@ from governance.groups.counts import MISSING, codes_of
 from governance.groups.scan import batches, column_names, row_count, scan
 from governance.measure import Outcome, reading_order
 from governance.policy import Terms
-from governance.prepare import LIBRARIES, evaluator_of, within
+from governance.prepare import LIBRARIES
 from governance.progress import Progress
 from governance.record import DataEntry, Lineage, ModelEntry, RunRecord
 from governance.registry import nearest

@@ -163,7 +163,7 @@ def answered_by(name: str, given: Given, config: ModelConfig, versions: Mapping[
         tokens_out=_counts([answer.tokens_out for answer in given.answers]),
         prices=Prices(config.price_per_hour, (price.read, price.written) if price else None, config.currency),
         versions=versions if isinstance(config, ClosedModel) else None,
-        more=_likelihoods(given, [reply is not None for reply in replies]),
+        more=_likelihoods(given),
     )
 
 
@@ -178,11 +178,11 @@ def _counts(values: Sequence[int | None]) -> NDArray[np.int64] | None:
     return None if all(value is None for value in values) else np.array([value or 0 for value in values])
 
 
-def _likelihoods(given: Given, answered: Sequence[bool]) -> tuple[Scores, ...]:
+def _likelihoods(given: Given) -> tuple[Scores, ...]:
     """Perplexity of the references, and bits per character, which models of different tokens share."""
     if not given.references:
         return ()
-    sums, tokens, letters = (given.references[name][np.flatnonzero(answered)] for name in REFERENCES)
+    sums, tokens, letters = (given.references[name] for name in REFERENCES)
     kept = np.isfinite(sums) & (letters > 0)
     lost = np.where(kept, -sums, 0.0)
     by_token = np.column_stack([lost, np.where(kept, tokens, 0.0)])

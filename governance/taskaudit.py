@@ -23,16 +23,18 @@ from governance.backends.base import Answer, Backend, ByRow, Capability, Likelih
 from governance.backends.gates import ScrubGate
 from governance.backends.givenreplies import Replies, read_replies
 from governance.backends.predictions import row_keys
+from governance.building import within
 from governance.conclude import ID_DIGITS, Result, conclude
 from governance.contenders import Contender, Ring, facts_of
 from governance.contenders.tasks import task_contenders
+from governance.datafacts import DataStatistics
 from governance.dataset import Labels, ModelText, ScrubbedDataset, ScrubbedItems, ScrubbedText, joined
+from governance.datastats import Texts, statistics_of
 from governance.describe import lineage, task_data_entry
 from governance.errors import BackendError
 from governance.files import digest_file, digest_of, write_atomic
 from governance.measure import Outcome
 from governance.modelconfig import PredictionsModel
-from governance.prepare import within
 from governance.progress import Progress
 from governance.record import PREDICTIONS, ModelEntry, RunRecord
 from governance.rundir import alone, existing, recorded, run_directory
@@ -302,6 +304,14 @@ class _TaskAudit:
 
     # -- record -------------------------------------------------------------------------------
 
+    def _statistics(self, items: ScrubbedItems) -> DataStatistics | None:
+        config = self.plan.config
+        if not config.data.statistics:
+            return None
+        with self.progress.stage("describe the data"):
+            asked = Texts.of_items(items, self.plan.shown)
+            return statistics_of(Texts([]), asked, language=config.language, seed=config.seed)
+
     def _record(
         self,
         items: ScrubbedItems,
@@ -321,7 +331,7 @@ class _TaskAudit:
             candidate=config.candidate,
             incumbent=config.incumbent,
             requests_per_month=config.requests_per_month,
-            data=task_data_entry(self.plan, items, replaced),
+            data=task_data_entry(self.plan, items, replaced, self._statistics(items)),
             models=tuple(entries),
             outcomes=outcomes,
             lineage=lineage(self.plan),

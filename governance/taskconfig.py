@@ -37,6 +37,7 @@ class TaskData(Frozen):
     rows: PositiveInt | None = None  # None: all
     name: str | None = None
     licence: str | None = None
+    statistics: bool = True  # whether the record describes the scrubbed texts
 
     @model_validator(mode="after")
     def _together(self) -> TaskData:

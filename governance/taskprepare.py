@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from evaluators.tasks.own import Own, load_own
 from governance.backends.taskprompts import CANDIDATES, BoundTaskPrompt, TaskPrompt
+from governance.building import evaluator_of, within
 from governance.errors import ConfigError
 from governance.files import digest_of
 from governance.items import Items, Wanted, read_items
+from governance.modelchecks import base_of, check_endpoint, check_reading_of, digest_base, vendors_of
 from governance.modelconfig import (
     CallableModel,
     ClassifierModel,
@@ -25,16 +27,7 @@ from governance.modelconfig import (
     VariantModel,
 )
 from governance.policy import Terms
-from governance.prepare import (
-    LIBRARIES,
-    base_of,
-    check_endpoint,
-    check_reading_of,
-    digest_base,
-    evaluator_of,
-    vendors_of,
-    within,
-)
+from governance.prepare import LIBRARIES
 from governance.privacy.policy import ScrubPolicy
 from governance.privacy.policy import load_policy as load_scrub_policy
 from governance.registry import nearest

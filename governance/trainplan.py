@@ -16,9 +16,9 @@ from governance.budget.fingerprint import Fingerprint
 from governance.budget.ledger import Ledger
 from governance.budget.place import place_for, state_book
 from governance.budget.runs import Budget, RunState, Tuning
+from governance.building import within
 from governance.errors import ConfigError
 from governance.files import write_atomic
-from governance.prepare import within
 from governance.sources import PACKAGE
 from governance.store import Store, code_digest, versions
 from governance.tables import marks

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, create_model
 
 from governance import configfile
+from governance.building import within
 from governance.cleaning import refused
 from governance.errors import ConfigError
 from governance.files import digest_of
 from governance.formats import column_names, known_columns
-from governance.prepare import LIBRARIES, within
+from governance.prepare import LIBRARIES
 from governance.privacy.policy import ScrubPolicy
 from governance.privacy.policy import load_policy as load_scrub_policy
 from governance.registry import check, load, nearest

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from governance.building import within
 from governance.contenders.classifier import told
 from governance.errors import BudgetExceeded
 from governance.files import write_atomic
 from governance.offline import stay_home
-from governance.prepare import within
 from governance.progress import Progress
 from governance.rundir import alone
 from governance.store import Store

@@ -39,8 +39,9 @@ def render(
         language: "en" or "zh".
 
     Returns:
-        Relative path -> content: report.html, junit.xml, results.sarif, summary.md, verdict.json, card/<model>.md; and
-        annex-iv.md where the policy is, or builds on, the pack on the AI Act.
+        Relative path -> content: report.html, junit.xml, results.sarif, summary.md, verdict.json; card/<model>.md and
+        card/<model>.cdx.json; card/data.md and card/data.croissant.json; and annex-iv.md where the policy is, or builds
+        on, the pack on the AI Act.
         Paths are made of a-z, 0-9 and hyphens, whatever the record calls its models.
 
     Raises:
@@ -50,7 +51,7 @@ def render(
     import json
 
     from governance.policy.places import Places
-    from reports import annex, card, chapter_policy, ci, html, sarif
+    from reports import annex, bom, card, chapter_policy, ci, croissant, datacard, html, sarif
     from reports.text import Texts
     from reports.view import View
 
@@ -63,5 +64,8 @@ def render(
         "summary.md": ci.summary(view),
         "verdict.json": judged.encode() + b"\n",
         **{f"card/{model.slug}.md": card.render(view, model) for model in view.models},
+        **{f"card/{model.slug}.cdx.json": bom.render(view, model) for model in view.models},
+        "card/data.md": datacard.render(view),
+        "card/data.croissant.json": croissant.render(view),
         **({"annex-iv.md": annex.render(view)} if chapter_policy.drafted(view) else {}),
     }

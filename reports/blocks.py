@@ -26,6 +26,7 @@ class Cell:
     tint: int | None = None  # 0 to 100: the shade of a heat map
     model: ModelView | None = None  # shown as its mark and label
     code: bool = False
+    link: str = ""  # relative, percent-encoded
 
 
 @dataclass(frozen=True, slots=True)

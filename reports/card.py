@@ -1,17 +1,25 @@
 """One model card per model, in the Hugging Face format, with the comparison of all models in each.
 
-The metadata is built by huggingface_hub's own classes, so its own loader reads it back.
+Its metadata is made in `hubmeta.py`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
-from governance.measure import EVERYONE, Fact, Measurement, NotMeasured, Outcome
-from reports import chapter_bill, chapter_decision, chapter_privacy, chapter_rest, criteria, vendor, waivers, wordings
+from governance.measure import Fact, Measurement, NotMeasured, Outcome
+from reports import (
+    chapter_bill,
+    chapter_decision,
+    chapter_privacy,
+    chapter_rest,
+    criteria,
+    hubmeta,
+    vendor,
+    waivers,
+    wordings,
+)
 from reports.blocks import Cell, Table, cell, generic, metric_cell
 from reports.findings import aside
 from reports.markdown import Md, environment, fill
@@ -19,12 +27,8 @@ from reports.tables import comparison, counted
 from reports.text import base_name, clean
 from reports.view import ModelView, View
 
-if TYPE_CHECKING:
-    from huggingface_hub import EvalResult
-
-GATHERED = ("quality.", "membership.")
-LICENCES = frozenset({"apache-2.0", "mit", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "gpl-3.0", "openrail"})
-"""Identifiers that the hub knows; any other licence goes by its name."""
+ATTACKS = ("membership.", "canary.")
+"""Beginnings of figures of attacks on privacy."""
 
 
 def render(view: View, model: ModelView) -> bytes:
@@ -43,6 +47,7 @@ def render(view: View, model: ModelView) -> bytes:
         metrics=metrics_table(view, model),
         claim=claim_table(view, model),
         attack=attack_table(view, model),
+        bounded=any(o.metric.startswith("canary.") and isinstance(o, Measurement) for o in _own(view, model)),
         departures=vendor.departures(texts, [model]),
         statement=trained and vendor.statement(texts, model, trained),
         bill=trained and vendor.bill(texts, model, trained),
@@ -51,6 +56,7 @@ def render(view: View, model: ModelView) -> bytes:
         price=_price(view, model),
         twin=chapter_bill.in_short(view, model),
         twin_table=chapter_bill.table(view, model),
+        robustness=robustness_table(view, model),
         spread=wordings.in_short(view, model),
         prompts=wordings.table(view, model),
         words=_words(view, model),
@@ -59,69 +65,17 @@ def render(view: View, model: ModelView) -> bytes:
         limits=[texts(f"limits.{name}") for name in chapter_rest.LIMITS],
         settings=chapter_rest.settings_of(model),
         labels=chapter_rest.counts_of(view, view.record.data.labels),
+        licence=clean(view.record.data.licence or texts("unknown"), 120),
         scrubbed=chapter_rest.counts_of(view, view.record.data.scrubbed),
+        unsought=texts("list.long").join(clean(texts.said(gap)) for gap in view.record.data.not_scrubbed),
+        read_only=model.entry.kind in chapter_decision.NOT_ASKED,
+        sent=chapter_privacy.sent(view, model) if model.entry.remote else None,
+        made=made_with(view),
         anonymity=chapter_privacy.anonymity_line(view),
         verify=Md(chapter_rest.VERIFY),
         run=f"runs/{clean(view.record.audit, 60)}/{clean(view.record.run, 60)}",
     )
-    return f"---\n{_metadata(view, model)}\n---\n{body}".encode()
-
-
-def _metadata(view: View, model: ModelView) -> str:
-    from huggingface_hub import ModelCardData
-
-    licence = clean(model.entry.licence or "", 60)
-    known = licence.lower() in LICENCES
-    data = ModelCardData(
-        language=view.record.data.language if re.fullmatch(r"[a-z]{2,3}", view.record.data.language) else "en",
-        license=licence.lower() if known else "other",
-        license_name=None if known else (licence or "not-stated"),
-        model_name=clean(model.name, 80),
-        pipeline_tag="text-classification" if view.record.task == "classification" else None,
-        tags=["steelyard", f"verdict-{model.status.value}"],
-        eval_results=eval_results(view, model) or None,
-    )
-    return str(data.to_yaml(line_break="\n")).rstrip("\n")
-
-
-def eval_results(view: View, model: ModelView) -> list[EvalResult]:
-    """A model's measurements over all rows, each with its interval in its name and its arguments."""
-    from huggingface_hub import EvalResult
-
-    texts, data = view.texts, view.record.data
-    slug = re.sub(r"[^a-z0-9]+", "-", clean(data.name, 80).lower()).strip("-") or "data"
-    return [
-        EvalResult(
-            task_type="text-classification" if view.record.task == "classification" else clean(view.record.task, 60),
-            task_name=clean(view.record.question),
-            dataset_type=slug,
-            dataset_name=clean(data.name, 120),
-            dataset_split="held-out",
-            dataset_revision=clean(data.digest, 80),
-            metric_type=outcome.metric,
-            metric_name=texts(
-                "card.interval",
-                title=texts.metric(outcome.metric).title,
-                level=f"{outcome.level * 100:.4g}%",
-                span=texts.interval(outcome),
-                n=texts.count(outcome.n),
-            ),
-            metric_value=outcome.value,
-            metric_args={
-                "low": outcome.low,
-                "high": outcome.high,
-                "level": outcome.level,
-                "n": outcome.n,
-                "method": clean(outcome.method),
-            },
-        )
-        for outcome in view.record.outcomes
-        if isinstance(outcome, Measurement)
-        and outcome.model == model.name
-        and outcome.reference is None
-        and outcome.slice == EVERYONE
-        and outcome.metric.startswith(GATHERED)
-    ]
+    return f"---\n{hubmeta.metadata(view, model)}\n---\n{body}".encode()
 
 
 def _own(view: View, model: ModelView) -> list[Outcome]:
@@ -131,7 +85,16 @@ def _own(view: View, model: ModelView) -> list[Outcome]:
 def metrics_table(view: View, model: ModelView) -> Table:
     """Everything measured over all rows that no other section of the card shows."""
     texts = view.texts
-    elsewhere = ("fairness.", "mitigation.", "twin.", "wording.", "explanation.weight", "privacy.", "membership.")
+    elsewhere = (
+        "fairness.",
+        "mitigation.",
+        "twin.",
+        "wording.",
+        "explanation.weight",
+        "robustness.",
+        "privacy.",
+        *ATTACKS,
+    )
     rows = []
     for outcome in _own(view, model):
         if outcome.metric.startswith(elsewhere):
@@ -156,9 +119,21 @@ def claim_table(view: View, model: ModelView) -> Table | None:
 
 
 def attack_table(view: View, model: ModelView) -> Table | None:
-    """What the membership attack found."""
-    found = [outcome for outcome in _own(view, model) if outcome.metric.startswith("membership.")]
+    """What attacks on its privacy found."""
+    found = [outcome for outcome in _own(view, model) if outcome.metric.startswith(ATTACKS)]
     return generic(view, found, view.texts("privacy.attack.title")) if found else None
+
+
+def robustness_table(view: View, model: ModelView) -> Table | None:
+    """How it stands up to changed inputs; how much hangs on a prompt's wording has a table of its own."""
+    found = [outcome for outcome in _own(view, model) if outcome.metric.startswith("robustness.")]
+    return generic(view, found, view.texts("card.robustness.title")) if found else None
+
+
+def made_with(view: View) -> str:
+    """Libraries and their versions on one line."""
+    versions = list(view.record.lineage.versions.items())[:40]
+    return view.texts("list").join(f"{clean(name, 40)} {clean(version, 40)}" for name, version in versions)
 
 
 def fairness_table(view: View, model: ModelView, *, gaps: bool) -> Table | None:

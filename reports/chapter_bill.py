@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from governance.measure import EVERYONE, Measurement, NotMeasured, Outcome
 from reports.blocks import Block, Cell, Chapter, Panel, Shelf, Table, axis_of, cell, generic, metric_cell, scaled
-from reports.charts import Point, forest
+from reports.charts import Point, forest, short
 from reports.text import clean, scale_of
 from reports.view import ModelView, View
 
@@ -14,6 +14,10 @@ PRIVACY = ("differential-privacy", "scrubbing")
 SMALLER = ("quantised", "distilled")
 FIRST = ("twin.balanced_accuracy.difference", "twin.accuracy.difference")
 """What the sentence tells of; the first that was measured."""
+DRAWN = (
+    "accuracy", "balanced_accuracy", "f1", "auc", "membership_auc", "demographic_parity", "equalized_odds",
+)  # fmt: skip
+"""Changes that a chart shows; each has a short name."""
 _BYTES = ("bytes", "bytes_original")
 
 
@@ -129,7 +133,8 @@ def _table(view: View, model: ModelView, found: Sequence[Outcome]) -> Table:
 def _panels(view: View, model: ModelView, found: Sequence[Outcome], name: str) -> list[Panel]:
     """Changes in percentage points, and those of scores from 0 to 1: each on an axis of its own."""
     texts, panels = view.texts, list[Panel]()
-    changes = [o for o in found if o.metric.endswith(".difference") and o.metric != "twin.cost.difference"]
+    drawn_of = {f"twin.{name}.difference" for name in DRAWN}
+    changes = [o for o in found if o.metric in drawn_of]
     for scale, key in ((100, "points"), (1, "scores")):
         drawn = [o for o in changes if isinstance(o, Measurement) and scale_of(o.metric, o.unit) == scale]
         if not drawn:
@@ -149,6 +154,7 @@ def _panels(view: View, model: ModelView, found: Sequence[Outcome], name: str) -
 
 
 def _row(view: View, outcome: Outcome) -> str:
-    title = view.texts.metric(outcome.metric.removesuffix(".difference")).title
-    columns = view.texts("slice.and").join(clean(column, 40) for column, _ in outcome.slice)
+    """Short enough to stand beside an axis."""
+    title = view.texts(f"bill.short.{outcome.metric.removeprefix('twin.').removesuffix('.difference')}")
+    columns = view.texts("slice.and").join(short(column, 7) for column, _ in outcome.slice)
     return view.texts("bill.row", metric=title, column=columns) if columns else title

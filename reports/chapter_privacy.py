@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from governance.claims import PrivacyClaim
 from governance.measure import Fact, Measurement, NotMeasured, Slice, Unit
-from reports import vendor
+from reports import promises, vendor
 from reports.blocks import (
     Block,
     Cell,
@@ -24,6 +24,7 @@ from reports.blocks import (
 )
 from reports.chapter_quality import across_models
 from reports.charts import Point, forest
+from reports.courses import membership_roc
 from reports.text import Texts, clean
 from reports.view import ModelView, View
 
@@ -44,7 +45,16 @@ ANONYMITY = ("smallest_cell", "small_cells", "unique", "risk", "fewest_labels", 
 def chapter(shelf: Shelf) -> Chapter:
     """The chapter on privacy."""
     view, texts = shelf.view, shelf.view.texts
-    blocks = [_attack(shelf), _claims(shelf), _scrubber(shelf), _entities(shelf), _anonymity(shelf), _left(shelf)]
+    blocks = [
+        _attack(shelf),
+        promises.block(shelf),
+        membership_roc(view),
+        _claims(shelf),
+        _scrubber(shelf),
+        _entities(shelf),
+        _anonymity(shelf),
+        _left(shelf),
+    ]
     rest = shelf.rest(lambda metric: metric.startswith(PREFIXES))
     if rest:
         title = texts("more.privacy")
@@ -114,7 +124,10 @@ def _claims(shelf: Shelf) -> Block:
     names = [f"privacy.{name}" for name in ("epsilon", "delta", "delta_times_n")]
     title = texts("privacy.claim.title")
     facts = matrix(shelf, names, caption=texts("privacy.claim.facts"))
-    return Block(title=title, text=[texts("privacy.claim.text")], tables=[*tables, *present([facts])], items=items)
+    # What epsilon means is of no use to a reader of an audit that trained nothing.
+    told = any(model.entry.trained or model.entry.claim for model in view.models)
+    text = [texts("privacy.claim.text")] if told else []
+    return Block(title=title, text=text, tables=[*tables, *present([facts])], items=items)
 
 
 def _unclaimed(texts: Texts, model: ModelView) -> str:
@@ -278,7 +291,7 @@ def _left(shelf: Shelf) -> Block:
     view, texts = shelf.view, shelf.view.texts
     remote = [model for model in view.charted if model.entry.remote]
     rows = [
-        [Cell(model.label, model=model), Cell(clean(model.entry.source, 120)), _sent(view, model)] for model in remote
+        [Cell(model.label, model=model), Cell(clean(model.entry.source, 120)), sent(view, model)] for model in remote
     ]
     head = [Cell(texts("table.model")), Cell(texts("table.endpoint")), Cell(texts("table.sent"))]
     title = texts("privacy.left.title")
@@ -293,8 +306,9 @@ def _left(shelf: Shelf) -> Block:
     return Block(title=title, text=[texts(key)], tables=present(tables), items=bills)
 
 
-def _sent(view: View, model: ModelView) -> Cell:
-    texts, sent = view.texts, dict(model.entry.sent)
-    asked = texts("privacy.sent", n=texts.count(sent.pop("rows", model.entry.weighed_on)))
-    kinds = texts("list").join(f"{clean(entity, 40)} {texts.count(n)}" for entity, n in sent.items())
+def sent(view: View, model: ModelView) -> Cell:
+    """How many texts went to a model's endpoint, and what the scrubber took out of them before."""
+    texts, left = view.texts, dict(model.entry.sent)
+    asked = texts("privacy.sent", n=texts.count(left.pop("rows", model.entry.weighed_on)))
+    kinds = texts("list").join(f"{clean(entity, 40)} {texts.count(n)}" for entity, n in left.items())
     return Cell(asked, small=texts("privacy.scrubbed", kinds=kinds) if kinds else "")

@@ -21,6 +21,7 @@ from reports.blocks import (
     scaled,
 )
 from reports.charts import Point, forest
+from reports.courses import reliability
 from reports.text import Texts, scale_of
 from reports.view import ModelView, View
 from reports.wordings import wordings
@@ -39,6 +40,8 @@ def chapter(shelf: Shelf) -> Chapter | None:
     if view.record.outcomes and all(outcome.metric.startswith("imported.") for outcome in view.record.outcomes):
         return None
     blocks = [_levels(shelf), *_differences(shelf)]
+    if (course := reliability(view)) is not None:
+        blocks.append(course)
     costs = matrix(shelf, [f"quality.{name}" for name in COSTS], caption=texts("quality.costs.title"))
     if costs:
         blocks.append(Block(title=texts("quality.costs.title"), text=[texts("quality.costs.text")], tables=[costs]))

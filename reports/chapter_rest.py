@@ -6,9 +6,11 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from governance.measure import Fact, NotMeasured, Slice
+from reports import datatables
+from reports import losses
 from reports.blocks import Block, Cell, Chapter, Panel, Shelf, Table, generic, matrix, present
 from reports.chapter_privacy import PREFIXES
-from reports.charts import bars, curve
+from reports.charts import bars
 from reports.text import Texts, clean
 from reports.view import ModelView, View
 
@@ -24,8 +26,8 @@ LIMITS = (
 """What an audit of this kind does not weigh; each has its string."""
 
 
-def explanation(shelf: Shelf) -> Chapter:
-    """The chapter on the weightiest words."""
+def explanation(shelf: Shelf) -> Chapter | None:
+    """The chapter on the weightiest words; None where no model was explained, which the last chapters tell."""
     view, texts = shelf.view, shelf.view.texts
     blocks = [block for model in view.charted if (block := _words(shelf, model))]
     for model in view.charted:  # the row on words gives the same reason
@@ -37,8 +39,7 @@ def explanation(shelf: Shelf) -> Chapter:
     if rest:
         title = texts("more.explanation")
         blocks.append(Block(title=texts("more"), tables=[generic(view, rest, title)], folded=title))
-    lead = texts("explanation.lead") if blocks else texts("explanation.none")
-    return Chapter("explanation", texts("explanation.title"), lead, blocks)
+    return Chapter("explanation", texts("explanation.title"), texts("explanation.lead"), blocks) if blocks else None
 
 
 def words_of(view: View, model: ModelView) -> dict[str, list[Fact]]:
@@ -82,9 +83,10 @@ def data(shelf: Shelf) -> Chapter:
     blocks = [
         Block(
             title=texts("data.rows.title"),
-            text=[texts("data.rows.text")],
+            text=[texts("data.rows.text")] if view.record.data.rows_train else [],
             tables=[data_table(view)],
         ),
+        *datatables.blocks(view),
         *_training(view),
         _lineage(view),
     ]
@@ -109,9 +111,9 @@ def data_table(view: View) -> Table:
         **({} if entry.cleaning is None else {texts("data.cleaning"): found_of(texts, entry.cleaning)}),
         texts("data.cluster"): clean(entry.cluster or texts("none")),
         texts("data.clusters"): texts.count(entry.clusters_test),
-        texts("data.labels"): counts_of(view, entry.labels),
-        texts("data.positive"): clean(entry.positive or texts("none")),
-        texts("data.scrubbed"): counts_of(view, entry.scrubbed),
+        **({texts("data.labels"): counts_of(view, entry.labels)} if entry.labels else {}),
+        **({texts("data.positive"): clean(entry.positive or texts("none"))} if entry.labels else {}),
+        texts("data.scrubbed"): found_of(texts, entry.scrubbed),
         texts("data.digest"): clean(entry.digest),
     }
     return _pairs(view, facts, "data.rows.title")
@@ -169,33 +171,7 @@ def _training(view: View) -> list[Block]:
     title = texts("data.models.title")
     table = Table(title, [Cell(texts(f"models.{name}")) for name in names], rows)
     blocks = [Block(title=title, text=[texts("data.models.text")], tables=[table])]
-    panels = [panel for model in view.charted for panel in _curves(view, model)]
-    private = [model for model in view.charted if model.entry.curve and model.entry.claim]
-    said = {True: "data.curve.private", False: "data.curve.hidden"}
-    shown = {m.name: any({"step", "loss"} <= point.keys() for point in m.entry.curve) for m in private}
-    hidden = [texts(said[shown[m.name]], model=m.label) for m in private]
-    if panels or hidden:
-        title, text = texts("data.curve.title"), texts("data.curve.text")
-        blocks.append(Block(title=title, text=[text], items=hidden, panels=panels))
-    return blocks
-
-
-def _curves(view: View, model: ModelView) -> list[Panel]:
-    """Loss by step, or, in older records, by epoch; epsilon by step where training was private.
-
-    A private loss is there because a config asked for it; older records, which count epochs, had no such setting.
-    """
-    points = [point for point in model.entry.curve if model.entry.claim is None or "step" in point]
-    panels = []
-    for place, key in enumerate(sorted({key for point in points for key in point} - {"epoch", "step"})):
-        found = [(turn, point) for turn, point in enumerate(points) if key in point]
-        axis = "step" if all("step" in point for _, point in found) else "epoch"
-        line = [(point.get(axis, turn + 1.0), point[key]) for turn, point in found]
-        title = view.texts("data.curve.panel", model=model.label, figure=clean(view.texts.said(key), 40))
-        name = f"curve-{model.slug}-{place}"
-        svg = curve(line, mark=model.mark, name=name, title=title, axis=view.texts(f"axis.{axis}"))
-        panels.append(Panel(title, "", svg))
-    return panels
+    return [*blocks, *losses.blocks(view)]
 
 
 def _lineage(view: View) -> Block:
@@ -233,6 +209,8 @@ def limits(view: View) -> Chapter:
     """What this audit does not weigh."""
     texts = view.texts
     items = [texts(f"limits.{name}") for name in LIMITS]
+    if not any(outcome.metric.startswith("explanation.") for outcome in view.record.outcomes):
+        items.insert(0, texts("explanation.none"))
     return Chapter("limits", texts("limits.title"), texts("limits.lead"), [Block(items=items)])
 
 

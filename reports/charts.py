@@ -21,7 +21,8 @@ INK, MUTED, GRID, PAPER = "#24292f", "#59636e", "#d9dee3", "#fffffe"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#24292f", "#e69f00", "#56b4e9")
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 WIDTH, LABELS, EDGE = 216, 118, 10
-_TOLD = 0.14  # the least share of a bar that has room for its percent
+_TOLD = 0.2  # the least share of a bar that has room for its percent
+_MARKED = 0.06  # the least share that has room for its model's shape
 _Row: TypeAlias = dict[str, Any]
 
 
@@ -197,7 +198,7 @@ def scatter(spots: Sequence[Spot], *, name: str, title: str, x: str, y: str) -> 
 
 
 def stacked(bars: Sequence[tuple[str, Sequence[tuple[int, float]]]], *, name: str, title: str, axis: str) -> str:
-    """Shares of a whole as parts of a bar; a part that has room tells its percent.
+    """Shares of a whole as parts of a bar; a part that has room shows its model's shape and tells its percent.
 
     Args:
         bars: label -> `(mark, share)` in the order of the parts; shares of a bar add up to 1.
@@ -205,16 +206,19 @@ def stacked(bars: Sequence[tuple[str, Sequence[tuple[int, float]]]], *, name: st
         title: what a screen reader says.
         axis: caption of the horizontal axis, in percent.
     """
-    step, rows, told = 28, list[_Row](), list[_Row]()
+    step, rows, told, marks = 28, list[_Row](), list[_Row](), list[_Row]()
     for place, (_, parts) in enumerate(bars):
         middle, start = place * step + step / 2, 0.0
         for mark, share in parts:
             end = start + share * 100
-            rows.append({"y": middle, "v": start, "z": end, "c": style_of(mark)[0]})
+            colour, shape = style_of(mark)
+            rows.append({"y": middle, "v": start, "z": end, "c": colour})
+            if share >= _MARKED:
+                marks.append({"y": middle, "v": start + 100 * _MARKED / 2, "s": shape})
             if share >= _TOLD:
                 told.append({"y": middle, "v": (start + end) / 2, "t": f"{share * 100:.0f}%"})
             start = end
-    data = {"labels": _labels([label for label, _ in bars], step), "rows": rows, "told": told}
+    data = {"labels": _labels([label for label, _ in bars], step), "rows": rows, "told": told, "marks": marks}
     return _draw("stacked", data, height=step * len(bars), domain=(0.0, 100.0), axis=axis, name=name, title=title)
 
 
@@ -251,11 +255,11 @@ def _draw(
     if up is not None:
         spec["layer"][0]["encoding"]["y"]["scale"]["domain"] = list(up)
     spec |= {"height": height, "datasets": dict(data)}
-    return tidy(_convert(json.dumps(spec)), name=name, title=clean(title, 200))
+    return tidy(convert(json.dumps(spec)), name=name, title=clean(title, 200))
 
 
 @lru_cache(maxsize=256)
-def _convert(spec: str) -> str:
+def convert(spec: str) -> str:
     """SVG of a chart; cached, since both languages and every card draw many of the same."""
     import vl_convert
 
@@ -329,11 +333,13 @@ def _stacked_layers() -> list[Any]:
     rows = _named("rows").encode(y=_pixels(), color=alt.Color("c:N", scale=None))
     told = _named("told").encode(x="v:Q", y=_pixels(), text="t:N")
     words = {"align": "center", "baseline": "middle", "fontSize": 11}
+    marks = _named("marks").mark_point(filled=True, size=55, opacity=1, color=PAPER)
     return [
         rows.mark_bar(size=18, opacity=1, orient="horizontal", stroke=PAPER, strokeWidth=1).encode(
             x=_x(alt, "v"), x2="z"
         ),
         _named("labels").mark_text(**_label_style()).encode(x=alt.value(-EDGE), y=_pixels(), text="t:N"),
+        marks.encode(x="v:Q", y=_pixels(), shape=alt.Shape("s:N", scale=None)),
         # First a halo in the page's colour: the words stand on every colour there is.
         told.mark_text(stroke=PAPER, strokeWidth=3, fill=PAPER, **words),
         told.mark_text(color=INK, **words),
@@ -344,7 +350,7 @@ def _curve_layers() -> list[Any]:
     import altair as alt
 
     scale = alt.Scale(zero=False, nice=False)
-    y = alt.Y("v:Q", scale=scale, axis=alt.Axis(title=None, tickCount=4, format="~r", **_axis_style()))
+    y = alt.Y("v:Q", scale=scale, axis=alt.Axis(title=None, tickCount=4, format="~r", **axis_style()))
     rows = _named("rows").encode(y=y, color=alt.Color("c:N", scale=None))
     return [
         rows.mark_point(filled=True, size=40, opacity=1).encode(x=_x(alt, "x", tickMinStep=1)),
@@ -356,7 +362,7 @@ def _scatter_layers() -> list[Any]:
     import altair as alt
 
     scale = alt.Scale(domain=[0, 1], zero=False, nice=False)
-    axis = alt.Axis(title=None, tickCount=5, format="~r", **_axis_style())
+    axis = alt.Axis(title=None, tickCount=5, format="~r", **axis_style())
     rows = _named("rows").encode(color=alt.Color("c:N", scale=None))
     return [
         rows.mark_rule(strokeWidth=2, strokeCap="round").encode(
@@ -376,7 +382,7 @@ def _scatter_layers() -> list[Any]:
 
 def _x(alt: Any, field: str, **more: Any) -> Any:
     """The horizontal scale of a chart; its first layer carries it, with domain and caption filled in later."""
-    axis = alt.Axis(title="", tickCount=4, format="~r", **more, **_axis_style())
+    axis = alt.Axis(title="", tickCount=4, format="~r", **more, **axis_style())
     return alt.X(f"{field}:Q", scale=alt.Scale(domain=[0, 1], nice=False, zero=False), axis=axis)
 
 
@@ -391,7 +397,8 @@ def _label_style() -> dict[str, Any]:
     return {"align": "right", "baseline": "middle", "fontSize": 12, "color": INK, "limit": 0, "clip": False}
 
 
-def _axis_style() -> dict[str, Any]:
+def axis_style() -> dict[str, Any]:
+    """How axes look: quiet, with text that is never measured."""
     return {
         "labelColor": MUTED,
         "labelFontSize": 11,

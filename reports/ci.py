@@ -129,7 +129,7 @@ def summary(view: View) -> bytes:
     names = ("status", "control", "value", "bound", "reason")
     rows = [
         [
-            Cell(_marked(view, item.finding.status), small=item.waived),
+            Cell(marked(view, item.finding.status), small=item.waived),
             Cell(control.says, small=aside(view.texts, control, item)),
             Cell(item.figure, small=item.interval),
             Cell(control.bound),
@@ -147,7 +147,7 @@ def summary(view: View) -> bytes:
             t=texts,
             f=partial(fill, texts),
             v=view,
-            status=_marked(view, view.verdict.status),
+            status=marked(view, view.verdict.status),
             comparison=comparison(view),
             unmet=Table(texts("summary.controls"), head, rows) if rows else None,
             changed=chapter_changes.changed_table(view),
@@ -159,6 +159,7 @@ def summary(view: View) -> bytes:
     return page.encode()
 
 
-def _marked(view: View, status: Status) -> str:
+def marked(view: View, status: Status) -> str:
+    """A status with the sign that a summary puts before it."""
     mark = {Status.PASS: "✅", Status.FAIL: "❌", Status.UNPROVEN: "❔"}[status]
     return f"{mark} {view.texts(f'status.{status.value}')}"

@@ -31,6 +31,7 @@ from reports import (
 )
 from reports.blocks import Cell, Shelf, cell
 from reports.charts import style_of
+from reports.filters import Filter
 from reports.findings import Standing
 from reports.tables import comparison, headlines, status_of
 from reports.text import Texts, clean
@@ -97,8 +98,9 @@ def swatch(model: ModelView) -> Markup:
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """Templates whose every value passes `isolate`."""
+    made = Environment(
         loader=PackageLoader("reports", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -106,8 +108,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=isolate,
     )
-    environment.filters |= {"attr": attribute, "verbatim": escape, "strong": strong, "swatch": swatch}
-    return environment
+    made.filters |= {"attr": attribute, "verbatim": escape, "strong": strong, "swatch": swatch}
+    return made
 
 
 def render(view: View) -> bytes:
@@ -130,12 +132,13 @@ def render(view: View) -> bytes:
         chapter_rest.limits(view),
         chapter_rest.verify(view),
     ]
-    template = _environment().get_template("report.html")
+    template = environment().get_template("report.html")
     page = template.render(
         t=texts,
         rich=partial(rich, texts),
         v=view,
         svg=Markup,
+        filter=Filter(view),
         chapters=[chapter for chapter in chapters if chapter is not None],
         comparison=comparison(view),
         tiles=tiles(view),

@@ -35,6 +35,8 @@ def comparison(view: View) -> Table:
     head += [Cell(texts.metric(metric).title) for metric in lasts[:2]]
     head += [Cell(texts("table.privacy")), Cell(texts.metric(lasts[2]).title)]
     rows = [_comparison_row(view, model, levels, paired, lasts) for model in view.charted]
+    if not any(view.find(lasts[2], model.name) for model in view.charted):  # nothing was trained here, say
+        head, rows = head[:-1], [row[:-1] for row in rows]
     return Table(texts("compare.caption"), head, rows)
 
 

@@ -42,7 +42,7 @@ def render(
     reasons += [waivers.bad(texts, use) for use in view.bad_waivers]
     reasons += [line for control in view.controls for line in _waived(view, control)]
     reasons += sentences(view)
-    return "\n".join([*_aligned([head, *rows]), *([""] if reasons else []), *reasons])
+    return "\n".join([*aligned([head, *rows]), *([""] if reasons else []), *reasons])
 
 
 def imported(record: RunRecord, *, language: str) -> str:
@@ -58,7 +58,7 @@ def imported(record: RunRecord, *, language: str) -> str:
         name = clean(outcome.model or "", 40)
         rows.append([clean(outcome.metric, 160), f"{name} − {reference}" if reference else name, figure])
     head = [texts(f"table.{name}") for name in ("metric", "model", "value")]
-    return "\n".join(_aligned([head, *rows]))
+    return "\n".join(aligned([head, *rows]))
 
 
 def whereabouts(verdict: Verdict, places: Mapping[str, str], *, language: str) -> str:
@@ -111,8 +111,8 @@ def _line(view: View, control: ControlView, status: Standing, items: Sequence[Ev
     return f"{texts(f'status.{status.value}').upper()}  {control.says} [{control.control.id}]{where}"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns side by side; a Han character is two cells wide."""
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns side by side under a rule; a Han character is two cells wide."""
     widths = [max(cell_len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
         "".join(text + " " * (width - cell_len(text) + GAP) for text, width in zip(row, widths, strict=True)).rstrip()

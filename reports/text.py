@@ -163,14 +163,23 @@ class Texts:
         return key in self._strings
 
     def said(self, phrase: str) -> str:
-        """A phrase that a record holds in English, in this language where it is a known one."""
+        """A phrase that a record holds in English, in this language where it, or each part of it, is a known one."""
+        found = self._known(phrase)
+        if found is None and "; " in phrase and len(phrase) <= LIMIT:
+            parts = [self._known(part) for part in phrase.split("; ")]
+            known = [part for part in parts if part is not None]
+            found = self("list.long").join(known) if len(known) == len(parts) else None
+        return phrase if found is None else found
+
+    def _known(self, phrase: str) -> str | None:
         found = self._strings.get(f"said.{phrase}")
         if found is not None or len(phrase) > LIMIT:
-            return phrase if found is None else found
+            return found
         for pattern, translation in _patterns(self.language):
             if match := pattern.fullmatch(phrase):
-                return translation.format(**match.groupdict())
-        return phrase
+                # What fills a hole may be a known phrase too: "the baseline: 7 rows, 10 needed".
+                return translation.format(**{hole: self.said(inner) for hole, inner in match.groupdict().items()})
+        return None
 
     def says(self, sentences: Mapping[str, str]) -> str:
         """A policy's sentence in this language, or in English."""

@@ -7,9 +7,9 @@ from functools import partial
 
 from governance.trainrecord import TrainedRows, TrainingRecord
 from reports.blocks import Cell, Table
-from reports.card import LICENCES
 from reports.chapter_privacy import claim_rows
 from reports.chapter_rest import found_of
+from reports.hubmeta import LICENCES
 from reports.markdown import Md, environment, fill
 from reports.text import Texts, clean
 

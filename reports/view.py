@@ -167,7 +167,7 @@ class View:
         return "shown" if self.standing_at(Standing.SHOWN) else "pass"
 
     def _models(self) -> tuple[ModelView, ...]:
-        views, taken = [], set[str]()
+        views, taken = [], {"data"}  # card/data.md is the data's
         for mark, entry in enumerate(self.record.models):
             verdict = self.verdict.of(entry.name)
             note = clean(self.texts.said(entry.note), 160) if entry.note else None

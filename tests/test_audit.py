@@ -22,6 +22,8 @@ from governance.measure import Measurement, NotMeasured
 from governance.policy import Status, Terms, load_policy
 from governance.prepare import prepare
 from governance.record import RunRecord, load_record
+from governance.taskconfig import load_task_config
+from governance.taskprepare import prepare_task
 from tests.fakeserver import Play, closed_port, fake_server
 from tests.tiny import write_config, write_encoder, write_reviews
 
@@ -84,6 +86,7 @@ def test_an_audit_writes_its_evidence_and_a_second_one_changes_nothing(
     written = {path.relative_to(first.out).as_posix() for path in first.out.rglob("*") if path.is_file()}
     assert written == {
         *("report.html", "junit.xml", "results.sarif", "summary.md", "card/baseline.md"),
+        *("card/data.md", "card/data.croissant.json"),
         *("verdict.json", "policy.json", "places.json", "manifest.dsse.json"),
     }
     assert (first.directory / "attestation.dsse.json").is_file()
@@ -162,7 +165,9 @@ def test_no_raw_personal_data_is_anywhere_in_what_an_audit_leaves(folder: Path) 
 
 def test_plans_of_shipped_configs_hold() -> None:
     for name in shipped("audits"):
-        assert prepare(name).identity
+        of_task = load_task_config(name)
+        plan = prepare(name) if of_task is None else prepare_task(*of_task)
+        assert plan.identity
 
 
 def test_texts_that_scrubbing_makes_equal_stay_on_one_side(tmp_path: Path) -> None:

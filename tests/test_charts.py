@@ -19,12 +19,12 @@ def draw(points: list[Point] = POINTS, title: str = "T") -> str:
 
 
 def test_same_points_same_bytes() -> None:
-    from reports.charts import _convert
+    from reports.charts import convert
 
     first = draw()
-    _convert.cache_clear()
+    convert.cache_clear()
     bars([("w", 1.0, 0)], name="between", title="t", axis="a")  # moves the converter's own counters
-    _convert.cache_clear()
+    convert.cache_clear()
     assert draw() == first
 
 

@@ -217,8 +217,9 @@ def test_hostile_model_names_make_safe_paths() -> None:
     models = tuple(e.model_copy(update={"name": n}) for e, n in zip(good.models, names, strict=True))
     bad = good.model_copy(update={"models": models, "candidate": "..", "incumbent": None, "outcomes": ()})
     files = render(bad, judge(bad, POLICY), POLICY)
-    assert all(re.fullmatch(r"(card/)?[a-z0-9-]+\.(md|html|xml|json|sarif)", path) for path in files)
-    assert len(files) == 5 + len(names)
+    ends = r"(md|html|xml|json|cdx\.json|croissant\.json|sarif)"
+    assert all(re.fullmatch(rf"(card/)?[a-z0-9-]+\.{ends}", path) for path in files)
+    assert len(files) == 5 + 2 + 2 * len(names)  # the data's card in two forms; a card and a bill of materials each
 
 
 def test_empty_record_still_reads() -> None:

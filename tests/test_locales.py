@@ -16,8 +16,10 @@ from governance.measure import Fact, Measurement, Slice, Unit
 from governance.policy import Status, WaiverState
 from governance.record import PROTOCOLS
 from governance.vendorfacts import Facts
+from reports.chapter_bill import DRAWN
 from reports.chapter_rest import LIMITS
 from reports.criteria import EXPLAINED, FIGURES
+from reports.differences import paired_fields
 from reports.findings import Standing
 from reports.text import LANGUAGES, Texts, clean, load
 
@@ -70,6 +72,12 @@ COMPOSED = {
     "bill.by.": ["differential-privacy", "scrubbing", "quantised", "distilled"],
     "bill.said.": ["lost", "gained", "open", "gone", "time"],
     "bill.panel.": ["points", "scores"],
+    "bill.short.": list(DRAWN),
+    **{f"differs.{part}.": fields for part, fields in paired_fields().items()},
+    "comparison.headline.": ["same", "turned"],
+    "index.latest.": [status.value for status in Status],
+    "curve.": [f"{kind}.{part}" for kind in ("reliability", "roc") for part in ("title", "text", "says", "x", "y")],
+    "stats.unit.": ["characters", "words"],
     "claim.": [],
     "metric.": [],
     "made.": [],

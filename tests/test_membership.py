@@ -240,3 +240,18 @@ def test_whose_membership_is_easier_to_tell() -> None:
     assert isinstance(small, NotMeasured)
     assert small.reason.endswith("rows on one side, 50 needed")
     assert ("membership.auc", "g=(missing)") in found
+
+
+def test_the_roc_passes_through_the_figures_and_speaks_of_models_that_can_be_attacked() -> None:
+    rng = np.random.default_rng(3)
+    within, inside, outside = setting(150, 200), rng.beta(4, 2, 150), rng.beta(3, 2, 200)
+    evaluator = LossThreshold(draws=300)
+    asked = members(within, evaluator.rows)
+    given = {HELD_OUT: answers(within.test, outside), MEMBERS: answers(asked, inside)}
+    others = [Subject("closed", ALL, given, trained=False), Subject("labels", frozenset(), given, trained=True)]
+    subjects = [Subject("m", ALL, given, trained=True), *others]
+    [curve] = evaluator.curves(subjects, within)
+    found = {outcome.metric: outcome for outcome in evaluator.measure(subjects[:1], within)}
+    assert (curve.kind, curve.model, curve.n) == ("membership-roc", "m", 350)
+    assert dict(curve.points)[0.01] == found["membership.tpr_at_1pct_fpr"].value  # type: ignore[union-attr]
+    assert curve.points[-1] == (1.0, 1.0)

@@ -115,7 +115,7 @@ def test_models_that_write_end_in_a_verdict_and_a_page(tmp_path: Path, language:
     assert difference.value == pytest.approx(mine.value - theirs.value)
     assert {"p", "p_holm"} <= set(difference.counts)
     page = (run.parent / "latest" / "report.html").read_text("utf-8")
-    assert {"en": "Token F1", "zh": "词元 F1"}[language] in page
+    assert {"en": "Token F1", "zh": "词元 F1 值"}[language] in page
     cards = list((run.parent / "latest" / "card").glob("*.md"))
     assert {card.stem for card in cards} == {"rules", "script"}
 
@@ -333,7 +333,7 @@ def test_a_bad_config_is_told_at_once(tmp_path: Path, what: str) -> None:
     assert done.exit_code == 2 and "Traceback" not in done.output
 
 
-def test_the_verdict_can_be_asked_again_and_evidence_verified(tmp_path: Path) -> None:
+def test_the_verdict_can_be_asked_again_and_its_policy_checked(tmp_path: Path) -> None:
     questions(tmp_path)
     out = tmp_path / "runs"
     first = run_audit(config(tmp_path), out=out)
@@ -344,7 +344,10 @@ def test_the_verdict_can_be_asked_again_and_evidence_verified(tmp_path: Path) ->
     again = runner.invoke(main, ["gate", str(second.directory), "--baseline", str(first.directory)])
     assert again.exit_code == 1, again.output
     assert runner.invoke(main, ["report", str(second.directory), "--lang", "zh"]).exit_code == 0
-    checked = runner.invoke(main, ["policy", "check", "task-qa", "--config", str(config(tmp_path, incumbent="rules"))])
+    two = {"rules": RULES, "eager": {**RULES, "least": 0.0}}
+    checked = runner.invoke(
+        main, ["policy", "check", "task-qa", "--config", str(config(tmp_path, models=two, incumbent="eager"))]
+    )
     assert checked.exit_code == 0, checked.output
 
 

@@ -9,9 +9,10 @@ import yaml
 from governance.audit import run_audit
 from governance.configfile import shipped
 from governance.errors import ConfigError
+from governance.modelchecks import vendors_of
 from governance.modelconfig import OpenAIModel
 from governance.policy import judge
-from governance.prepare import prepare, vendors_of
+from governance.prepare import prepare
 from governance.record import RunRecord
 from governance.vendorfacts import FOLDER, Facts, VendorFile, load_vendor
 from reports import render

@@ -25,10 +25,12 @@ from governance.measure import ANY, Fact, Measurement, NotMeasured, Outcome, Sli
 from governance.policy import Terms, load_policy
 from governance.record import RunRecord
 from governance.tableconfig import KINDS
+from governance.taskconfig import TASKS
 from governance.vocabulary import Entry, vocabulary
 from reports.text import LANGUAGES, Texts
 from tests.sample_record import CLAIM
 from tests.sample_record import record as sample_record
+from tests.taskruns import of_every_task
 from tests.test_fairness import THREE, setting, shop, subject
 from tests.tiny import write_config, write_reviews
 
@@ -168,7 +170,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, list[Outcome]
     """Maker -> outcomes."""
     folder = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("audit", "tableaudit"):
+        for module in ("audit", "tableaudit", "taskaudit"):
             patch.setattr(f"governance.{module}.conclude", shown)
         found = {f"table:{kind}": list(of_table(folder, kind)) for kind in KINDS}
         found["table:classification"] += of_table(
@@ -176,6 +178,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, list[Outcome]
         )
         record, directory = of_models(folder)
         changes, drift = since(folder, record, directory)
+        found |= of_every_task(folder)
     return {**found, "evaluators": [*record.outcomes, *of_rows()], "changes": list(changes), "baseline": list(drift)}
 
 
@@ -251,8 +254,10 @@ def test_the_sample_record_and_the_policies_name_metrics_that_there_are() -> Non
 
 def test_makers_are_those_of_configs() -> None:
     makers = vocabulary().makers
-    assert set(makers) == {*EVALUATORS, *(f"table:{kind}" for kind in KINDS), "baseline", "import"}
+    tables, tasks = {f"table:{kind}" for kind in KINDS}, {f"task:{task}" for task in TASKS}
+    assert set(makers) == {*EVALUATORS, *tables, *tasks, "baseline", "import"}
     assert {makers[f"table:{kind}"] for kind in KINDS} == set(KINDS)
+    assert {makers[f"task:{task}"] for task in TASKS} == set(TASKS)
     for known in vocabulary().entries.values():
         assert all(maker in makers for entry in known for maker in entry.by)
 

@@ -19,9 +19,11 @@ from evaluators.costs import row_costs
 from evaluators.tasks.service import versions_reported
 from governance.compare import METRICS, Side, paired_differences
 from governance.comparison import holm_adjusted
+from governance.curves import Curve
 from governance.dataset import ModelText
 from governance.measure import Fact, Measurement, NotMeasured, Outcome, Unit
 from governance.statistics.bootstrap import DRAWS, LEAST_DRAWS, ClusterBootstrap, percentile_interval
+from governance.statistics.curves import reliability
 from governance.statistics.intervals import Interval, clustered_wilson, quantile_interval
 from governance.statistics.scores import UNANSWERED, Auc, class_codes, class_counts, class_scores, rarest
 
@@ -62,6 +64,11 @@ class Quality:
         if setting.incumbent is not None:
             outcomes += _against(setting.incumbent, subjects, setting, self.draws)
         return outcomes
+
+    def curves(self, subjects: Sequence[Subject], setting: Setting) -> Sequence[Curve]:
+        """How often labels given with some confidence are right, for each model that gives scores."""
+        found = [_Sheet(subject, setting, self.draws).reliability() for subject in subjects]
+        return [curve for curve in found if curve is not None]
 
 
 def _fold(text: ModelText) -> str:
@@ -145,6 +152,25 @@ class _Sheet:
     def positive(self) -> int | None:
         labels = self.setting.labels
         return labels.classes.index(str(labels.positive)) if labels.binary else None
+
+    def reliability(self) -> Curve | None:
+        """None for a model without scores, or with too few answers."""
+        if self.answers.scores is None:
+            return None
+        kept = np.flatnonzero(self.answered)
+        predicted = self.asked_predicted[kept]
+        said = self.answers.scores[kept, predicted]
+        bins = reliability(said, predicted == self.asked_truth[kept])
+        if not bins:
+            return None
+        return Curve(
+            kind="reliability",
+            model=self.subject.name,
+            points=tuple((confidence, share) for confidence, share, _ in bins),
+            n=int(np.isfinite(said).sum()),
+            method="20 bins of confidence; those of fewer than 10 rows are left out",
+            rows=tuple(rows for _, _, rows in bins),
+        )
 
     def outcomes(self) -> list[Outcome]:
         names = ["coverage", "accuracy", "accuracy_all", "balanced_accuracy", "precision", "recall", "f1", "auc"]

@@ -27,6 +27,7 @@ from governance.statistics.paired import mcnemar
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_NO_SHARED = "no row was answered by both models"
 MIN_ROWS = 30  # of a group that is spoken of
 
 
@@ -43,7 +44,7 @@ class Answered:
         tokens_out: tokens written.
         prices: what its answers cost.
         versions: name and version that its endpoint reported -> messages; None: it is behind no endpoint.
-        more: metrics that the model itself was asked for, over the answered rows; see `Scores`.
+        more: metrics that need no answer, over all rows asked; see `Scores`.
     """
 
     model: str
@@ -90,17 +91,28 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class _Scored:
-    """A model's answered rows, scored.
+class _On:
+    """One metric of one model.
 
     Attributes:
-        rows: positions of the answered rows, ascending, shape (a,).
-        scores: metric -> scores of those rows.
+        rows: positions of the rows that it was taken on, ascending, shape (a,).
+        scores: of those rows.
     """
 
-    answers: Answered
     rows: NDArray[np.int64]
-    scores: Mapping[str, Scores]
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """A model's rows, scored: metric -> scores and where."""
+
+    answers: Answered
+    scores: Mapping[str, _On]
+
+    def sheet(self, asked: Asked, rows: NDArray[np.int64]) -> Sheet:
+        """For figures of these rows."""
+        return Sheet(self.answers.model, asked.task.name, asked.clusters[rows], asked.level, asked.seed, asked.draws)
 
 
 def measured(asked: Asked, models: Sequence[Answered], *, incumbent: str | None) -> list[Outcome]:
@@ -124,7 +136,8 @@ def _scored(asked: Asked, answers: Answered) -> _Scored:
     items, replies = [asked.items[i] for i in rows], [reply for reply in answers.replies if reply is not None]
     scores = list(asked.task.scores(items, replies, language=asked.language)) if kept else []
     scores += [own(items, replies, language=asked.language) for own in asked.own if kept]
-    return _Scored(answers, rows, {one.metric: one for one in (*scores, *answers.more)})
+    found = {one.metric: _On(rows, one) for one in scores}
+    return _Scored(answers, found | {one.metric: _On(answers.index, one) for one in answers.more})
 
 
 def full_name(metric: str) -> str:
@@ -134,16 +147,14 @@ def full_name(metric: str) -> str:
 
 def _figures(asked: Asked, one: _Scored) -> list[Outcome]:
     answers = one.answers
-    sheet = Sheet(answers.model, asked.task.name, asked.clusters[answers.index], asked.level, asked.seed, asked.draws)
+    sheet = one.sheet(asked, answers.index)
     if len(answers.index) == 0:
         return [sheet.missing("quality.coverage", "no row was asked")]
     everyone = np.ones(len(answers.index), dtype=bool)
     found = [sheet.rate("quality.coverage", answers.answered, everyone)]
-    if not one.rows.size:
+    if not answers.answered.any():
         found.append(sheet.missing(full_name(asked.task.main), f"none of the {len(everyone)} rows asked was answered"))
-    else:
-        own = Sheet(answers.model, asked.task.name, asked.clusters[one.rows], asked.level, asked.seed, asked.draws)
-        found += [figure(own, scores) for scores in one.scores.values()]
+    found += [figure(one.sheet(asked, on.rows), on.scores) for on in one.scores.values()]
     found += latency(sheet, answers.seconds, answers.answered)
     tokens = {"tokens_in": answers.tokens_in, "tokens_out": answers.tokens_out}
     found.append(cost(sheet, answers.prices, seconds=answers.seconds, **tokens))
@@ -184,23 +195,33 @@ def _ends(bounds: Bounds) -> Bounds:
 
 
 def _differences(asked: Asked, one: _Scored, reference: _Scored) -> list[Outcome]:
-    """`one - reference` of every metric that has a better side, on the rows that both answered."""
-    shared, mine, theirs = np.intersect1d(one.rows, reference.rows, assume_unique=True, return_indices=True)
-    sheet = Sheet(one.answers.model, asked.task.name, asked.clusters[shared], asked.level, asked.seed, asked.draws)
-    name = reference.answers.model
-    wanted = one.scores or reference.scores
+    """`one - reference` of every metric that has a better side, on the rows on which both have it."""
+    name, found = reference.answers.model, list[Outcome]()
+    told = {**reference.scores, **one.scores}
+    for metric, on in told.items():
+        if on.scores.better is None:
+            continue
+        mine, theirs = one.scores.get(metric), reference.scores.get(metric)
+        if mine is None or theirs is None:
+            lacking = one.answers.model if mine is None else name
+            reason = f"{lacking} has no figure of it"
+            gap = f"{full_name(metric)}.difference"
+            found.append(one.sheet(asked, on.rows).missing(gap, reason, reference=name))
+        else:
+            found.append(_paired(asked, one, mine, theirs, name))
+    if not told:
+        gap = f"{full_name(asked.task.main)}.difference"
+        found.append(one.sheet(asked, one.answers.index).missing(gap, _NO_SHARED, reference=name))
+    return found
+
+
+def _paired(asked: Asked, one: _Scored, mine: _On, theirs: _On, reference: str) -> Outcome:
+    shared, left, right = np.intersect1d(mine.rows, theirs.rows, assume_unique=True, return_indices=True)
+    sheet = one.sheet(asked, shared)
     if not shared.size:
-        metrics = [full_name(scores.metric) for scores in wanted.values() if scores.better] or [
-            full_name(asked.task.main)
-        ]
-        reason = "no row was answered by both models"
-        return [sheet.missing(f"{metric}.difference", reason, reference=name) for metric in metrics]
-    counts = {"only_model": len(one.rows) - len(shared), "only_reference": len(reference.rows) - len(shared)}
-    return [
-        difference(sheet, scores, scores.table[mine], reference.scores[metric].table[theirs], name, counts)
-        for metric, scores in one.scores.items()
-        if scores.better is not None and metric in reference.scores
-    ]
+        return sheet.missing(f"{full_name(mine.scores.metric)}.difference", _NO_SHARED, reference=reference)
+    counts = {"only_model": len(mine.rows) - len(shared), "only_reference": len(theirs.rows) - len(shared)}
+    return difference(sheet, mine.scores, mine.scores.table[left], theirs.scores.table[right], reference, counts)
 
 
 def difference(
@@ -268,19 +289,19 @@ def _surprise(
 
 def _gaps(asked: Asked, one: _Scored) -> list[Outcome]:
     """The task's main metric by group, and how far groups are apart."""
-    main = one.scores.get(asked.task.main)
-    sheet = Sheet(one.answers.model, asked.task.name, asked.clusters, asked.level, asked.seed, asked.draws)
-    gap = f"fairness.{asked.task.main}.difference"
+    on, gap = one.scores.get(asked.task.main), f"fairness.{asked.task.main}.difference"
+    sheet = one.sheet(asked, one.answers.index)
     if not asked.groups:
         return [sheet.missing(gap, NO_GROUPS)]
-    if main is None or main.combine is not ratio or not main.table[:, 1].any():
+    if on is None or on.scores.combine is not ratio or not on.scores.table[:, 1].any():
         return [sheet.missing(gap, "it is defined for none of the answered rows")]
+    main = on.scores
     kept = main.table[:, 1] > 0
     rows = Rows(
         model=one.answers.model,
         columns={},
-        groups={name: np.array([values[i] for i in one.rows], dtype=object) for name, values in asked.groups.items()},
-        clusters=asked.clusters[one.rows],
+        groups={name: np.array([values[i] for i in on.rows], dtype=object) for name, values in asked.groups.items()},
+        clusters=asked.clusters[on.rows],
         level=asked.level,
         seed=asked.seed,
     )

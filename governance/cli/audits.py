@@ -80,15 +80,45 @@ def gate(run: Path, *, lang: str, as_json: bool, **options: Any) -> int:
 
 
 @main.command()
-@RUN
+@click.argument("run", type=click.Path(path_type=Path), required=False)
+@click.option("--index", "runs", type=click.Path(path_type=Path), help="One page of all runs in this folder instead.")
+@click.option("--out", type=click.Path(path_type=Path), help="With --index: its file. [default: index.html in there]")
+@click.option("--today", help="With --index: the day that waivers are held against, as YYYY-MM-DD. [default: today]")
 @LANG
 @guarded
-def report(run: Path, *, lang: str) -> int:
-    """Render the reports of RUN's last judgement again, for example in another language."""
+def report(run: Path | None, *, runs: Path | None, out: Path | None, today: str | None, lang: str) -> int:
+    """Render the reports of RUN's last judgement again, for example in another language; or a page of all runs."""
+    if (run is None) == (runs is None):
+        raise click.UsageError("expected RUN, or --index RUNS")
+    if runs is not None:
+        from governance.indexcommand import index_command
+
+        return index_command(runs, out=out, today=today, lang=lang, echo=click.echo)
+    if out is not None or today is not None:
+        raise click.UsageError("--out and --today are for --index")
     from governance.conclude import render_again
 
+    assert run is not None  # noqa: S101 - tested above
     click.echo(str(render_again(run, language=lang).out / "report.html"))
     return 0
+
+
+@main.command()
+@click.argument("before", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("now", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Write it as a page (HTML) into this file.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="Write it as Markdown, for a pull request.")
+@LANG
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON on stdout.")
+@guarded
+def compare(before: Path, now: Path, **options: Any) -> int:
+    """Tell what changed from the first RUN to the second: data, models, settings, verdicts, figures with intervals.
+
+    Each is taken as it was last judged. Exit code 0, whatever changed: `gate --baseline` is what judges it.
+    """
+    from governance.comparecommand import compare_command
+
+    return compare_command(before, now, echo=click.echo, **options)
 
 
 @main.command("import")

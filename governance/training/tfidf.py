@@ -14,6 +14,7 @@ from governance.files import canonical, write_atomic
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
 WEIGHTS = "model.skops"
 DIGEST = "digest.txt"
@@ -54,17 +55,11 @@ def train(
     import numpy as np
     import scipy.sparse
     import skops.io
-    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import Pipeline
     from threadpoolctl import threadpool_limits
 
-    features = TfidfVectorizer(
-        token_pattern=CHARACTERS if language == "zh" else WORDS,
-        ngram_range=(1, 3) if language == "zh" else (1, 2),
-        max_features=max_features,
-        sublinear_tf=True,
-    )
+    features = counted_words(language, max_features)
     model = LogisticRegression(C=regularisation, max_iter=1000, random_state=seed)
     if chances is None:
         model.class_weight = "balanced"
@@ -86,6 +81,18 @@ def train(
     features.vocabulary_ = {word: int(index) for word, index in features.vocabulary_.items()}
     write_atomic(directory / DIGEST, _digest(pipeline).encode())
     write_atomic(directory / WEIGHTS, skops.io.dumps(pipeline, compression=zipfile.ZIP_DEFLATED))
+
+
+def counted_words(language: str, max_features: int) -> TfidfVectorizer:
+    """What the model sees of a text, not fitted yet; the arguments are `train`'s."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    return TfidfVectorizer(
+        token_pattern=CHARACTERS if language == "zh" else WORDS,
+        ngram_range=(1, 3) if language == "zh" else (1, 2),
+        max_features=max_features,
+        sublinear_tf=True,
+    )
 
 
 def weights_digest(file: Path) -> str:
