@@ -23,7 +23,7 @@ class Axis(_Frozen):
 
     Attributes:
         column: its name in the data; None: the labels.
-        names: what stands in the column, the most common first; None: rows without a value, or without a label.
+        names: what stands in the column, as people count; None, the last: rows without a value, or without a label.
         merged: how many other names share the last place, being rare or too many to tell.
     """
 

@@ -51,6 +51,8 @@ class SyntheticText(_SealedText):
     """Text made by us (probes, canaries, declared-public sets): not scrubbed, since it holds nobody's data."""
 
 
+NOTHING = ScrubbedText("")
+"""Where a row has no text there is nothing to scrub."""
 ModelText = ScrubbedText | SyntheticText
 """What a backend accepts."""
 

@@ -13,6 +13,7 @@ from governance.cleaning import folded
 from governance.datafacts import FEW, Axis, CrossTable, DataStatistics, Overlap, Side, Suspects
 from governance.dataset import ScrubbedDataset, ScrubbedItems
 from governance.inputs import script_of, words_of
+from governance.measure import reading_order
 from governance.similar import similar_to_known
 from governance.training.tfidf import counted_words
 
@@ -126,9 +127,10 @@ def _table(train: Texts, test: Texts, column: str) -> CrossTable:
 
 
 def _axis(column: str | None, found: Mapping[str | None, int], common: set[str | None]) -> Axis:
-    """Names by how common they are. One without a cell that can be told might be somebody's own: it goes unnamed."""
+    """The most common names. One without a cell that can be told might be somebody's own: it goes unnamed."""
     told = sorted(common, key=lambda name: (-found[name], name or ""))[:MOST]
-    return Axis(column=column, names=tuple(told), merged=len(found) - len(told))
+    ordered = sorted(told, key=lambda name: (name is None, reading_order(name or "")))
+    return Axis(column=column, names=tuple(ordered), merged=len(found) - len(told))
 
 
 def shown_cells(counts: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from governance.dataset import ScrubbedItems, ScrubbedText
+from governance.dataset import NOTHING, ScrubbedItems, ScrubbedText
 from governance.dialogues import read_dialogues
 from governance.errors import DataError
 from governance.formats import known_columns, read_columns
@@ -133,7 +133,7 @@ class Items:
         found |= {text: None for values in self._lists.values() for i in chosen for text in values[i]}
         raw = [text for text in found if text]
         sealed = dict(zip(raw, scrub(raw), strict=True))
-        sealed[""] = ScrubbedText("")
+        sealed[""] = NOTHING
         return ScrubbedItems(
             rows=self.rows[index],
             texts={role: tuple(sealed[values[i]] for i in chosen) for role, values in self._texts.items()},

@@ -88,10 +88,10 @@ def _later(texts: Texts, claim: PrivacyClaim) -> dict[str, str]:
     """What claims of earlier versions don't say."""
     found = {}
     if claim.unit == "user" and claim.units and claim.cap and claim.drawn:
-        drawn = texts(f"claim.users.{claim.drawn}")
+        drawn = texts.named("claim.users", claim.drawn)
         found["users"] = texts("claim.users.value", users=texts.count(claim.units), cap=claim.cap, drawn=drawn)
     if claim.clipping_style:
-        found["style"] = texts(f"claim.style.{claim.clipping_style}")
+        found["style"] = texts.named("claim.style", claim.clipping_style)
     if claim.epsilon_pld is not None:
         found["second"] = texts.number(claim.epsilon_pld, Unit.NATS)
     if claim.curve:

@@ -48,7 +48,7 @@ def page(two: Compared) -> bytes:
             aside=f"{clean(two.before.record.run, 60)} → {clean(now.record.run, 60)}",
             heading=now.record.title,
             question=now.record.question,
-            first=texts("verdict.heading"),
+            first=texts("comparison.first"),
             headline=headline(two),
             lead=summary(two),
             badges=two.verdict,
@@ -193,7 +193,7 @@ def _figures(two: Compared) -> Chapter:
     other = change_table(two, rest[:MOST])
     if other is not None:
         title = texts("comparison.figures.rest")
-        text = [texts("changes.most", n=texts.count(MOST), all=texts.count(len(rest)))] if len(rest) > MOST else []
+        text = [texts("comparison.most", n=texts.count(MOST), all=texts.count(len(rest)))] if len(rest) > MOST else []
         blocks.append(Block(title=texts("more"), text=text, tables=[other], folded=title))
     return Chapter("figures", texts("comparison.figures.title"), texts("comparison.figures.lead"), blocks)
 

@@ -128,7 +128,7 @@ def _overview(index: Index, texts: Texts) -> Table:
     latest = sorted(index.latest, key=lambda run: order[run.view.verdict.status])
     rows = [[Cell(clean(run.view.record.audit, 80)), *_cells(run, _headline(run.view))] for run in latest[:MOST]]
     head = [Cell(texts("index.table.audit")), *_head(texts, texts("table.value"))]
-    return Table(texts("index.headline"), head, rows)
+    return Table(texts("index.overview"), head, rows)
 
 
 def _headline(view: View) -> str | None:
@@ -176,6 +176,9 @@ def _audit(texts: Texts, audit: str, runs: Sequence[Listed], place: int, left: i
 def _trends(texts: Texts, runs: Sequence[Listed], metrics: Sequence[str], place: int, left: int) -> tuple[Block, int]:
     """Charts of the models with the most figures, and a table of all figures behind them."""
     names = list(dict.fromkeys(model.name for run in reversed(runs) for model in run.view.charted))
+    # As the last run has them, which the tables show too; those of older runs alone come after.
+    last = {model.name: model.mark for model in runs[-1].view.models}
+    marks = {name: last.get(name, place) for place, name in enumerate(names)}
     panels: list[Panel] = []
     tables: list[Table] = []
     for number, metric in enumerate(metrics):
@@ -183,8 +186,8 @@ def _trends(texts: Texts, runs: Sequence[Listed], metrics: Sequence[str], place:
         shown = sorted(names, key=lambda name: -sum(_told(one) for one in found[name]))
         drawn = [name for name in shown if sum(map(_told, found[name])) > 1][:MODELS]
         for name in drawn[: max(0, left - len(panels))]:
-            mark = names.index(name)
-            panels.append(_panel(texts, runs, found[name], (name, metric), mark, f"trend-{place}-{number}-{mark}"))
+            chart = f"trend-{place}-{number}-{names.index(name)}"
+            panels.append(_panel(texts, runs, found[name], (name, metric), marks[name], chart))
         head = [Cell(texts("index.table.when")), *(Cell(clean(name, 40)) for name in shown[:12])]
         rows = [
             [Cell(texts.date(run.view.record.created)), *(cell(run.view, found[name][at]) for name in shown[:12])]

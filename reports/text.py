@@ -162,6 +162,11 @@ class Texts:
         """Whether there is such a string."""
         return key in self._strings
 
+    def named(self, family: str, value: str) -> str:
+        """The string of a value that a record holds, such as `claim.style.fixed`; the value itself if it is unknown."""
+        key = f"{family}.{value}"
+        return self(key) if self.has(key) else clean(value, 80)
+
     def said(self, phrase: str) -> str:
         """A phrase that a record holds in English, in this language where it, or each part of it, is a known one."""
         found = self._known(phrase)

@@ -12,7 +12,7 @@ from reports.charts import axis_style, convert, short, style_of
 from reports.svg import tidy
 from reports.text import clean
 
-WIDTH, HEIGHT, LEFT = 288, 130, 46
+WIDTH, HEIGHT, LEFT = 264, 130, 46
 DAY = 86_400_000  # milliseconds
 FEW_DAYS = 4  # within these the clock tells runs apart, not the date
 
@@ -101,7 +101,7 @@ def _frame() -> str:
         .properties(
             width=WIDTH,
             height=HEIGHT,
-            padding={"left": LEFT, "right": 14, "top": 26, "bottom": 24},
+            padding={"left": LEFT, "right": 38, "top": 26, "bottom": 24},
             autosize=alt.AutoSizeParams(type="none"),
         )
         .configure_view(stroke=None)

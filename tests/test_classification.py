@@ -161,6 +161,16 @@ def test_auc_leaves_out_rows_without_scores() -> None:
     assert (found["auc"].n, found["accuracy"].n) == (30, 40)
 
 
+def test_reliability_speaks_of_the_label_given_in_bins_that_are_large_enough() -> None:
+    truth = ["yes"] * 30 + ["no"] * 30
+    scores = np.array([[0.08, 0.92]] * 40 + [[0.63, 0.37]] * 12 + [[0.9, 0.1]] * 8)
+    answers = predictions(["yes"] * 40 + ["no"] * 20, scores)
+    others = [subject("labels", predictions(truth)), subject("failed", predictions([None] * 60, scores))]
+    [curve] = QUALITY.curves([subject("m", answers), *others], setting(BINARY, dataset(truth)))
+    assert (curve.kind, curve.model, curve.n, curve.rows) == ("reliability", "m", 60, (12, 40))
+    assert curve.points == (pytest.approx((0.63, 1.0)), pytest.approx((0.92, 0.75)))
+
+
 def test_all_failed() -> None:
     found = measure(subject("m", predictions([None] * 9)), within=setting(BINARY, dataset(["yes", "no", "no"] * 3)))
     assert (value(found["coverage"]), value(found["accuracy_all"])) == (0.0, 0.0)

@@ -179,7 +179,7 @@ def test_tables_hold_both_sides_and_merge_what_is_rare() -> None:
     found = statistics_of(train, test, language="en", seed=0)
     [table] = found.tables
     assert table.groups.names == ("Dresses", "Tops", None) and table.groups.merged == 2
-    assert table.labels.names == ("good", "bad") and table.labels.merged == 0
+    assert table.labels.names == ("bad", "good") and table.labels.merged == 0
     assert table.counts == ((20, 20, None, None),) * 2  # 5 rows without a group would tell the 4 and 3 merged
     told = found.model_dump_json()
     assert "Alice" not in told and "Bob" not in told

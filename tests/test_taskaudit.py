@@ -117,7 +117,7 @@ def test_models_that_write_end_in_a_verdict_and_a_page(tmp_path: Path, language:
     page = (run.parent / "latest" / "report.html").read_text("utf-8")
     assert {"en": "Token F1", "zh": "词元 F1 值"}[language] in page
     cards = list((run.parent / "latest" / "card").glob("*.md"))
-    assert {card.stem for card in cards} == {"rules", "script"}
+    assert {card.stem for card in cards} == {"rules", "script", "data"}
 
 
 def test_a_script_that_knows_the_answers_scores_what_it_must(tmp_path: Path) -> None:
