@@ -15,7 +15,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
-RUNTIME_EXTRAS = ("api", "anthropic", "serve", "lora", "zh")
+RUNTIME_EXTRAS = ("api", "anthropic", "serve", "lora", "text", "zh")
 FIRST = "torch"  # installed first, pinned: another package's wider range would pull gigabytes
 
 

@@ -7,11 +7,16 @@ lest the totals tell it. That is aggregation, not differential privacy, and the 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 FEW = 5
 UNCOVERED = "counted without noise: no privacy claim covers these figures"
+
+
+Share = Annotated[str, Field(pattern=r"^(0?\.[0-9]{1,6}|1(\.0)?)$")]
+"""A share as JSON's keys have it; reports sort by it."""
 
 
 class _Frozen(BaseModel):
@@ -64,8 +69,8 @@ class Side(_Frozen):
     """
 
     rows: int = Field(ge=1)
-    characters: Mapping[str, int]
-    words: Mapping[str, int]
+    characters: Mapping[Share, int]
+    words: Mapping[Share, int]
     scripts: Mapping[str, int]
     scripts_few: int
     repeated: int

@@ -30,7 +30,10 @@ PAYLOADS = (
 _NUMBERS: dict[tuple[str, str], Any] = {
     ("PrivacyClaim", "delta"): 1e-6,
     ("PrivacyClaim", "units"): 100,
-    ("Curve", "n"): 1,
+    ("Axis", "merged"): 0,
+    ("CrossTable", "counts"): ((5,),),
+    ("Side", "characters"): {"0.5": 9},
+    ("Side", "words"): {"0.5": 9},
 }
 
 
@@ -83,8 +86,9 @@ class Planter:
 
     def _fields(self, kind: type, hints: Mapping[str, Any]) -> dict[str, Any]:
         known = {field.name for field in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else hints
+        demanded = {name: _NUMBERS[kind.__name__, name] for name in hints if (kind.__name__, name) in _NUMBERS}
         return {
-            name: _NUMBERS.get((kind.__name__, name)) or self.of(hint) for name, hint in hints.items() if name in known
+            name: demanded[name] if name in demanded else self.of(hint) for name, hint in hints.items() if name in known
         }
 
 

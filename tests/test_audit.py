@@ -86,7 +86,7 @@ def test_an_audit_writes_its_evidence_and_a_second_one_changes_nothing(
     written = {path.relative_to(first.out).as_posix() for path in first.out.rglob("*") if path.is_file()}
     assert written == {
         *("report.html", "junit.xml", "results.sarif", "summary.md", "card/baseline.md"),
-        *("card/data.md", "card/data.croissant.json"),
+        *("card/baseline.cdx.json", "card/data.md", "card/data.croissant.json"),
         *("verdict.json", "policy.json", "places.json", "manifest.dsse.json"),
     }
     assert (first.directory / "attestation.dsse.json").is_file()

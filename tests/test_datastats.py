@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from governance.datafacts import FEW, UNCOVERED, Axis, CrossTable
 from governance.datastats import NEAR, Texts, doubted, label_doubts, sampled, shown_cells, statistics_of
 from governance.similar import similar_to_known
 from tests.sample_record import record
+from tests.test_taskaudit import QUESTIONS, QUESTIONS_ZH, questions
+from tests.test_taskaudit import config as task_config
 from tests.tiny import write_config, write_reviews
 
 WORDS = {
@@ -260,3 +263,16 @@ def test_an_audit_records_statistics_without_texts_unless_told_not_to(tmp_path: 
     data = {"path": "reviews.csv", "positive": "yes", "statistics": False}
     config = write_config(tmp_path / "d.yaml", evaluators=["claim"], data=data)
     assert run_audit(config, out=tmp_path / "runs").record.data.statistics is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", [QUESTIONS, QUESTIONS_ZH], ids=["en", "zh"])
+def test_an_audit_of_words_records_what_its_questions_look_like(tmp_path: Path, rows: list[Any]) -> None:
+    questions(tmp_path, rows)
+    language = "en" if rows is QUESTIONS else "zh"
+    found = run_audit(task_config(tmp_path, language=language), out=tmp_path / "runs").record.data.statistics
+    assert found is not None and found.test is not None
+    assert found.test.rows == len(rows) and found.test.scripts == {"en": {"latin": 40}, "zh": {"han": 23}}[language]
+    assert [table.groups.column for table in found.tables] == ["segment"] and found.train is None
+    off = task_config(tmp_path, language=language, data={"statistics": False})
+    assert run_audit(off, out=tmp_path / "runs").record.data.statistics is None

@@ -191,15 +191,17 @@ def init(directory: Path, **options: Any) -> int:
 
 @main.command()
 @click.option("--table", is_flag=True, help="Of an audit of a table of decisions.")
+@click.option("--task", is_flag=True, help="Of an audit of a task whose answers are words or rankings.")
 @click.option("--training", is_flag=True, help="Of a training config.")
 @guarded
-def schema(*, table: bool, training: bool) -> int:
+def schema(*, table: bool, task: bool, training: bool) -> int:
     """Print the JSON Schema of the config, for editors."""
     from governance.config import AuditConfig
     from governance.tableconfig import TableAuditConfig
+    from governance.taskconfig import TaskAuditConfig
     from governance.trainconfig import TrainConfig
 
-    model = TrainConfig if training else TableAuditConfig if table else AuditConfig
+    model = TrainConfig if training else TaskAuditConfig if task else TableAuditConfig if table else AuditConfig
     click.echo(json.dumps(model.model_json_schema(), indent=2, ensure_ascii=False))
     return 0
 
