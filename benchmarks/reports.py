@@ -1,8 +1,9 @@
 """How long does a large record take to become a page, and how large is the page? make bench NAME=reports
 
-50 models and 2,000 outcomes, as an audit leaves them: quality with paired differences, rates of ten groups and the gaps
-between them, privacy claims and the attack beside them, curves, and a policy of 16 controls over all models. Both
-languages are rendered by a process that has drawn nothing before; the slower one counts.
+50 models and 2,000 outcomes, as an audit leaves them: quality with paired differences, rates of five groups and the
+gaps between them, privacy claims and the attack beside them, curves, and a policy of 17 controls over all models. Each
+page is made by a process that has drawn nothing before: the best of three, since the machine does other things. The
+slower language counts.
 """
 
 from __future__ import annotations
@@ -13,24 +14,24 @@ import random
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from governance.measure import ANY, Measurement, Outcome, Slice, Unit
 from governance.policy import judge
 from governance.record import ModelEntry, RunRecord
 from tests.sample_record import AGES, CLAIM, POLICY, curves, record
 
-MODELS, OUTCOMES, LANGUAGES = 50, 2_000, ("en", "zh")
+MODELS, OUTCOMES, LANGUAGES, TRIES = 50, 2_000, ("en", "zh"), 3
 LEVELS = ("coverage", "accuracy", "accuracy_all", "balanced_accuracy", "auc", "precision", "recall", "f1")
 RATES = ("selection_rate", "true_positive_rate", "false_positive_rate", "accuracy")
 
 
-def figure(rng: random.Random, metric: str, model: str, unit: Unit, **more: object) -> Measurement:
+def figure(rng: random.Random, metric: str, model: str, unit: Unit, **more: Any) -> Measurement:
     """A figure somewhere, with an interval around it."""
     value = rng.uniform(-0.1, 0.1) if more.get("reference") else rng.uniform(0.5, 0.95)
-    return Measurement(
-        metric=metric, value=value, low=value - 0.03, high=value + 0.03, level=0.95, n=2000, unit=unit, model=model,
-        method="cluster bootstrap, 2000 draws", **more,
-    )  # type: ignore[arg-type] # fmt: skip
+    ends: dict[str, Any] = {"low": value - 0.03, "high": value + 0.03, "level": 0.95, "n": 2000}
+    method = "cluster bootstrap, 2000 draws"
+    return Measurement(metric=metric, value=value, unit=unit, model=model, method=method, **ends, **more)
 
 
 def outcomes_of(rng: random.Random, model: str, reference: str) -> Iterator[Outcome]:
@@ -52,9 +53,8 @@ def outcomes_of(rng: random.Random, model: str, reference: str) -> Iterator[Outc
 
 def large() -> RunRecord:
     """The record."""
-    rng, small = random.Random(0), record()
+    rng, small = random.Random(0), record()  # noqa: S311 - figures, not secrets
     names = [f"model-{place:02d}" for place in range(MODELS)]
-    known = {entry.name: entry for entry in small.models}
     models = tuple(
         ModelEntry(
             name=name, kind="classifier", title=f"Classifier number {place}", source="a package", weighed_on=2000,
@@ -62,7 +62,7 @@ def large() -> RunRecord:
             claim=replace(CLAIM, epsilon=1.0 + place / 10, ledger_epsilon=9.0, ledger_runs=MODELS)
             if place % 5 == 0
             else None,
-            curve=known["open"].curve,
+            curve=tuple({"epoch": e, "loss": 0.5 / e + place / 100} for e in range(1, 6)),
         )
         for place, name in enumerate(names)
     )  # fmt: skip
@@ -81,31 +81,32 @@ def large() -> RunRecord:
     )
 
 
-def timed(language: str) -> tuple[float, int]:
-    """Seconds to the page and its bytes, in this process."""
+def timed(language: str) -> tuple[float, float, int]:
+    """Seconds to the page, of them on the processor, and the page's bytes, in this process."""
     from reports import html
     from reports.text import Texts
     from reports.view import View
 
     whole = large()
     verdict = judge(whole, POLICY)
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), time.process_time()
     page = html.render(View(whole, verdict, POLICY, Texts(language)))
-    return time.perf_counter() - began, len(page)
+    return time.perf_counter() - began, time.process_time() - busy, len(page)
 
 
 def main() -> None:
     whole = large()
     print(f"{len(whole.models)} models, {len(whole.outcomes):,} outcomes")
-    found = {}
+    figures = {"render_seconds": 0.0, "report_mb": 0.0}
     for language in LANGUAGES:
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            found[language] = pool.apply(timed, (language,))
-        print(f"{language}  {found[language][0]:.2f} s  {found[language][1] / 1e6:.2f} MB")
-    figures = {
-        "render_seconds": round(max(seconds for seconds, _ in found.values()), 2),
-        "report_mb": round(max(size for _, size in found.values()) / 1e6, 3),
-    }
+        tries = []
+        for _ in range(TRIES):
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                tries.append(pool.apply(timed, (language,)))
+        seconds, busy, size = min(tries)
+        print(f"{language}  {seconds:.2f} s, {busy:.2f} s of processor time, {size / 1e6:.2f} MB")
+        figures["render_seconds"] = round(max(figures["render_seconds"], seconds), 2)
+        figures["report_mb"] = round(max(figures["report_mb"], size / 1e6), 3)
     print(json.dumps(figures))
 
 

@@ -80,8 +80,8 @@ class Subject:
         model: loads the model itself, for evaluators that need more than answers.
         of: the model that this one is a fairer version of, if it is one.
         mitigates: the group column between whose values it is meant to be fairer.
-        wordings: prompt -> name of its answers to held-out rows, the first being `HELD_OUT`; of models that are asked by
-            prompts.
+        wordings: prompt -> name of its answers to held-out rows, the first being `HELD_OUT`; of models that are asked
+            by prompts.
         twin_of: the model that this one is but for one thing, if it is one.
         twin_by: that thing: "differential-privacy", "scrubbing", "quantised" or "distilled".
         versions: name and version that its endpoint reported -> messages; None: it is behind no endpoint.

@@ -199,7 +199,8 @@ class _Rows:
         ends = [(one.low or 0.0, one.high or 0.0) for one in found]
         return Measurement(
             metric=metric, value=max(abs(one.value) for one in found),
-            low=max(max(0.0, low, -high) for low, high in ends), high=max(max(-low, high) for low, high in ends), level=self.setting.level, n=len(self.said),
+            low=max(max(0.0, low, -high) for low, high in ends), high=max(max(-low, high) for low, high in ends),
+            level=self.setting.level, n=len(self.said),
             unit=Unit.DIFFERENCE, method=found[0].method, model=self.model, task=TASK,
             counts={"topics": len(found), "left_out": len(self.names) - len(found)},
         )  # fmt: skip

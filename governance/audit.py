@@ -12,7 +12,6 @@ import datetime
 import functools
 import json
 import shutil
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,8 +21,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from evaluators.base import HELD_OUT, Draws, Found, Predictions, Probe, Reads, Setting, Subject
-from governance import atrest
 from governance.answers import copy_answers, load_answers, save_answers
+from governance.auditrows import Rows, run_account, scrubbed_rows
 from governance.backends.base import Answer, Backend, ByRow, Capability, DecidesByGroup, Rewords, in_parts
 from governance.backends.gates import ScrubGate
 from governance.backends.prompts import BoundPrompt
@@ -37,18 +36,16 @@ from governance.datastats import Texts, statistics_of
 from governance.describe import data_entry, lineage
 from governance.evidence.signing import signing_key
 from governance.files import digest_file, write_atomic
-from governance.formats import ClassFiles
 from governance.imports import figures
 from governance.inputs import INPUTS, save_inputs, summarise
 from governance.measure import Outcome
-from governance.modelconfig import ClassifierModel, ClosedModel
+from governance.modelconfig import ClosedModel
 from governance.offline import stay_home
-from governance.prepare import Plan, prepare, source_of
+from governance.prepare import Plan, prepare
 from governance.progress import Progress
 from governance.record import PREDICTIONS, ModelEntry, RunRecord
 from governance.rundir import alone, existing, recorded, run_directory
-from governance.sources import PACKAGE
-from governance.store import Store, code_digest, versions
+from governance.store import Store, code_digest
 from governance.tableaudit import run_table_audit
 from governance.tableconfig import load_table_config
 from governance.taskaudit import run_task_audit
@@ -118,16 +115,6 @@ def scrubbed(source: str, out: Path, progress: Progress | None = None) -> tuple[
     return plan, audit.scrub()
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Scrubbed rows on both sides of the split, and what was done to get them."""
-
-    train: ScrubbedDataset
-    test: ScrubbedDataset
-    replaced: Mapping[str, int]  # entity -> pieces
-    duplicates: int
-
-
 @dataclass
 class _Audit:
     """One run of a plan. `run` is the pipeline; every other method is one of its stages."""
@@ -191,97 +178,13 @@ class _Audit:
     # -- data -> scrub ------------------------------------------------------------------------
 
     def scrub(self) -> Rows:
-        """Sample, split by content, scrub. Shard by shard, so that a killed run keeps what it has."""
-        plan, data = self.plan, self.plan.config.data
-        inputs = {
-            "data": plan.digests["data"],
-            "roles": dataclasses.asdict(plan.roles),
-            "bands": {name: band.model_dump(mode="json") for name, band in data.bands.items()},
-            "cleaning": None if data.cleaning is None else data.cleaning.model_dump(mode="json"),
-            "language": plan.config.language,
-            "rows": data.rows,
-            "test_share": data.test_share,
-            "seed": plan.config.seed,
-            "policy": plan.digests["scrub"],
-            "code": code_digest(
-                "governance.privacy",
-                "governance.sources",
-                "governance.dataset",
-                "governance.cleaning",
-                "governance.encoding",
-                "governance.similar",
-            ),
-            "versions": dict(versions("presidio-analyzer", "spacy", "phonenumbers", "pyarrow")),
-        }
-        finished = self.store.path("scrub", inputs)
-        split = plan.dataset.split(rows=data.rows, test_share=data.test_share, seed=plan.config.seed)
-        if not finished.exists():
-            index = np.concatenate([split.train, split.test])
-            with self.progress.stage("scrub", len(index)), self.store.building(finished) as working:
-                texts, replaced = self._scrub_texts(plan.dataset.raw_texts(index), working / "shards")
-                sealed = self._sealed(index, texts)
-                train, test = _one_side(sealed, len(split.train))
-                atrest.keep(working / "train.parquet", sealed.take(train).save)
-                atrest.keep(working / "test.parquet", sealed.take(test).save)
-                write_atomic(working / "replaced.json", json.dumps(replaced, sort_keys=True).encode())
-                shutil.rmtree(working / "shards")
-        return Rows(
-            train=ScrubbedDataset.load(atrest.plain(finished / "train.parquet")),
-            test=ScrubbedDataset.load(atrest.plain(finished / "test.parquet")),
-            replaced=json.loads((finished / "replaced.json").read_bytes()),
-            duplicates=split.duplicates,
-        )
-
-    def _scrub_texts(self, raw: list[str], shards: Path) -> tuple[list[Any], dict[str, int]]:
-        from governance.privacy.shards import scrub_shards
-
-        texts: list[Any] = []
-        replaced: Counter[str] = Counter()
-        for shard in scrub_shards(raw, self.plan.scrub, workers=self.plan.config.scrub.workers, keep=shards):
-            texts += [scrubbed.text for scrubbed in shard]
-            for scrubbed in shard:
-                replaced.update(scrubbed.counts)
-            self.progress.advance(len(shard))
-        return texts, dict(sorted(replaced.items()))
-
-    def _sealed(self, index: NDArray[np.int64], texts: Sequence[Any]) -> ScrubbedDataset:
-        dataset = self.plan.dataset
-        return ScrubbedDataset(
-            rows=dataset.rows[index],
-            texts=tuple(texts),
-            labels=tuple(dataset.labels[i] for i in index),
-            groups={name: tuple(values[i] for i in index) for name, values in dataset.groups.items()},
-            clusters=dataset.clusters[index],
-            units=None if dataset.units is None else dataset.units[index],
-        )
+        """Sample, split by content, scrub; see `governance.auditrows`."""
+        return scrubbed_rows(self.plan, self.store, self.progress)
 
     def _account(self, rows: NDArray[np.int64], name: str, working: Path, plan: dp.Plan) -> Account:
-        """A private run's account in the budget book of the data, keyed by the raw rows that it trains on."""
-        from governance.budget.account import open_account
-        from governance.budget.place import place_for, state_book
-        from governance.budget.runs import Budget
-        from governance.tables import marks
-
-        config, budget = self.plan.config, self.plan.config.data.budget
-        model = config.models[name]
-        private = model.private if isinstance(model, ClassifierModel) else None
-        source = source_of(config.data, self.plan.path)
-        data = source.place if isinstance(source, ClassFiles) else source
-        packaged = config.data.named[0].startswith(PACKAGE)  # such a folder is the installer's, not the user's
-        book = state_book(data) if packaged else place_for(data, fallback=state_book(data))
-        opened = open_account(
-            book,
-            working,
-            fingerprint=lambda ledger: dataclasses.replace(ledger.fingerprint(marks(source, rows)), rows=len(rows)),
-            spent=dataclasses.replace(plan.spent(plan.steps), cap=1),
-            delta=plan.delta,
-            label=f"{config.audit}/{name}",
-            drawn=plan.drawn,
-            cap=plan.cap if plan.unit == "user" else None,
-            budget=None if budget is None else Budget(budget.epsilon, budget.delta, budget.unit),
-            partial=private is not None and private.on_budget == "stop",
-        )
-        note_spending(self.directory, config.audit, name, plan)  # before the first step
+        """A private run's account in the budget book of the data; noted before the first step."""
+        opened = run_account(self.plan, rows, name, working, plan)
+        note_spending(self.directory, self.plan.config.audit, name, plan)
         return opened
 
     # -- answer -------------------------------------------------------------------------------
@@ -476,15 +379,3 @@ class _Audit:
 def _wording(prompt: BoundPrompt) -> str:
     """The name of the answers to held-out rows by another prompt than a model's own."""
     return f"{HELD_OUT} by {prompt.prompt.name}"
-
-
-def _one_side(rows: ScrubbedDataset, train: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions of training and held-out rows, the first `train` rows being the former.
-
-    Scrubbing can make texts equal that were split apart ("call [PHONE_NUMBER]"): these all join the training rows.
-    """
-    folded = [" ".join(text.text.casefold().split()) for text in rows.texts]
-    seen = set(folded[:train])
-    moved = np.array([position >= train and folded[position] in seen for position in range(len(rows))], dtype=bool)
-    first = np.arange(len(rows)) < train
-    return np.flatnonzero(first | moved), np.flatnonzero(~first & ~moved)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,10 +53,22 @@ def index_command(runs: Path, *, out: Path | None, today: str | None, lang: str,
     inside = page.resolve().parent
     if inside.is_relative_to(runs.resolve()) and len(inside.relative_to(runs.resolve()).parts) >= 2:
         raise ConfigError(f"{page}: lies inside a run, which is evidence; write it elsewhere")
-    found = read_runs(runs, texts, page.parent)
-    write_atomic(page, index.render(found, texts, day))
+    with _uncollected():
+        write_atomic(page, index.render(read_runs(runs, texts, page.parent), texts, day))
     echo(str(page))
     return 0
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Records are millions of objects that stay; a collector walking them over and over takes as long as the rest."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def read_runs(runs: Path, texts: Texts, beside: Path) -> Index:
@@ -133,7 +147,12 @@ def _promises(run: str, entry: Mapping[str, Any]) -> list[Spent]:
     promises = entry.get("epsilon")
     found = []
     for model, told in promises.items() if isinstance(promises, dict) else ():
-        numbers = [told.get(name) for name in ("epsilon", "delta")] if isinstance(told, dict) else []
-        if numbers and all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
-            found.append(Spent(run, model, *map(float, numbers), str(told.get("unit")), str(entry.get("at"))))
+        epsilon, delta = (_number(told, name) for name in ("epsilon", "delta"))
+        if epsilon is not None and delta is not None:
+            found.append(Spent(run, model, epsilon, delta, str(told.get("unit")), str(entry.get("at"))))
     return found
+
+
+def _number(told: object, name: str) -> float | None:
+    number = told.get(name) if isinstance(told, dict) else None
+    return float(number) if isinstance(number, int | float) and math.isfinite(number) else None

@@ -6,8 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from governance.measure import Fact, NotMeasured, Slice
-from reports import datatables
-from reports import losses
+from reports import datatables, losses
 from reports.blocks import Block, Cell, Chapter, Panel, Shelf, Table, generic, matrix, present
 from reports.chapter_privacy import PREFIXES
 from reports.charts import bars

@@ -6,6 +6,7 @@ A pure rendering of two judged records and of the changes between them: no figur
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from governance.measure import EVERYONE, Fact, Measurement
@@ -13,7 +14,7 @@ from governance.vocabulary import CHANGE
 from reports import pages
 from reports.blocks import Block, Cell, Chapter, Panel, Table, axis_of, generic, scaled
 from reports.chapter_changes import sentences
-from reports.charts import Point, forest
+from reports.charts import Point, forest, short
 from reports.ci import marked
 from reports.comparisontables import (
     change_table,
@@ -24,7 +25,7 @@ from reports.comparisontables import (
     turn_table,
     waiver_table,
 )
-from reports.differences import Compared, Difference
+from reports.differences import Compared, Difference, ModelDifference
 from reports.markdown import environment, fill
 from reports.tables import counted
 from reports.terminal import aligned
@@ -33,6 +34,7 @@ from reports.text import Texts, clean
 MOST = 400
 """Rows of a table on the page."""
 DRAWN = 24  # changes in one chart
+LABEL = 16  # widths of a label: words need more room than names of models
 SHORT = {"turns": 6, "figures": 10, "gone": 4, "differences": 10}
 """Rows of what a pull request shows."""
 
@@ -70,7 +72,8 @@ def page(two: Compared) -> bytes:
 def markdown(two: Compared) -> bytes:
     """The comparison for a pull request: what the verdict did, what changed for certain, what nobody can tell."""
     texts, before, now = two.now.texts, two.before.record, two.now.record
-    details = [*two.data, *(one for model in two.models for one in model.differences), *two.settings]
+    models = [_named(model, one) for model in two.models for one in model.differences]
+    details = [*two.data, *models, *two.settings]
     made = (
         environment()
         .get_template("comparison.md")
@@ -85,7 +88,7 @@ def markdown(two: Compared) -> bytes:
             figures=change_table(two, two.certain[: SHORT["figures"]], brief=True),
             gone=reasons(two)[: SHORT["gone"]],
             details=difference_table(texts, details[: SHORT["differences"]], texts("comparison.details")),
-            drift=[_drifted(two, one) for one in two.drift if isinstance(one, Measurement) and one.low][:3],
+            drift=[_drifted(two, one) for one in _moved(two)[:3]],
             waivers=waiver_table(two, most=3),
             left={
                 "turns": texts.count(max(0, len(two.turns) - SHORT["turns"])),
@@ -97,6 +100,12 @@ def markdown(two: Compared) -> bytes:
         )
     )
     return made.encode()
+
+
+def _named(model: ModelDifference, one: Difference) -> Difference:
+    """With the model's name, where several stand in one table."""
+    label = model.told.label
+    return replace(one, name=f"{label}: {clean(one.name, 60)}" if one.name else label)
 
 
 def terminal(two: Compared) -> str:
@@ -207,8 +216,8 @@ def _panels(two: Compared) -> list[Panel]:
             continue
         points = axes.setdefault(axis_of(texts, one.metric, one.unit), [])
         title = texts.metric(one.metric.removesuffix(CHANGE)).title
-        if len(points) < DRAWN and title not in {point.label for point in points}:
-            points.append(Point(title, candidate.mark, *scaled(one)))
+        if len(points) < DRAWN and short(title, LABEL) not in {point.label for point in points}:
+            points.append(Point(short(title, LABEL), candidate.mark, *scaled(one)))
     return [
         Panel(title, texts("comparison.figures.panel"),
               forest(points, name=f"changes-{place}", title=title, axis=axis, zero=0.0))
@@ -231,6 +240,12 @@ def _data(two: Compared) -> Chapter:
         title = texts("changes.drift")
         blocks.append(Block(title=title, text=text, tables=[generic(two.now, two.drift[:MOST], title)]))
     return Chapter("data", texts("comparison.data.title"), texts("comparison.data.lead"), blocks)
+
+
+def _moved(two: Compared) -> list[Measurement]:
+    """Of how far the inputs moved, what is shown to be more than nothing, each in its first form alone."""
+    found = [one for one in two.drift if isinstance(one, Measurement) and one.metric.count(".") == 1]
+    return [one for one in found if one.low is not None and one.low > 0]
 
 
 def _drifted(two: Compared, one: Measurement) -> str:

@@ -23,6 +23,7 @@ from reports.view import ModelView, View
 Scalar: TypeAlias = str | int | float | bool
 Change: TypeAlias = Measurement | Fact
 Key: TypeAlias = tuple[Any, ...]
+Found: TypeAlias = tuple[ControlView, Evidence]
 
 RUN = ("audit", "title", "question", "candidate", "incumbent", "requests_per_month")
 """Of a record itself."""
@@ -136,18 +137,14 @@ class Compared:
     def turns(self) -> list[Turn]:
         """Findings that differ: the candidate's first, then what blocks, then the worst."""
         then, now = dict(_evidence(self.before)), dict(_evidence(self.now))
-        met, found = set[Key](), []
+        met, turns = set[Key](), list[Turn | None]()
         for (control, model, *rest), told in now.items():
             key = (control, self.pairs.get(model), *rest)
             met.add(key)
-            found.append((told, then.get(key), told))
-        found += [(told, told, None) for key, told in then.items() if key not in met]
-        turns = []
-        for (control, item), before, after in found:
-            states = [None if one is None else state(one[1]) for one in (before, after)]
-            if states[0] != states[1]:
-                turns.append(Turn(item.model, control, item.where, *states, item.reason if after else ""))
-        return sorted(turns, key=lambda one: (not one.model.candidate, not one.control.blocks, _RANK[one.now]))
+            turns.append(_turn(then.get(key), told))
+        turns += [_turn(told, None) for key, told in then.items() if key not in met]
+        found = [one for one in turns if one is not None]
+        return sorted(found, key=lambda one: (not one.model.candidate, not one.control.blocks, _RANK[one.now]))
 
     @cached_property
     def waivers(self) -> list[tuple[WaiverUse | None, WaiverUse | None]]:
@@ -214,7 +211,17 @@ def state(item: Evidence) -> Standing:
     return Standing.WAIVED if item.waived else Standing(item.finding.status.value)
 
 
-def _evidence(view: View) -> Iterator[tuple[Key, tuple[ControlView, Evidence]]]:
+def _turn(before: Found | None, now: Found | None) -> Turn | None:
+    """What became of one finding; None where that is what it was."""
+    told = now or before
+    was, becomes = (None if one is None else state(one[1]) for one in (before, now))
+    if told is None or was == becomes:
+        return None
+    control, item = told
+    return Turn(item.model, control, item.where, was, becomes, "" if now is None else item.reason)
+
+
+def _evidence(view: View) -> Iterator[tuple[Key, Found]]:
     """Findings by control, model, task, slice, and turn where several are alike."""
     turn: Counter[Key] = Counter()
     for control in view.controls:
@@ -266,6 +273,6 @@ def paired_fields() -> dict[str, tuple[str, ...]]:
     """Every field that a difference may be in, by part: each needs its name in both languages."""
     from governance.record import DataEntry, Lineage
 
-    kinds = {"data": DataEntry, "model": ModelEntry, "lineage": Lineage}
+    kinds: dict[str, type[BaseModel]] = {"data": DataEntry, "model": ModelEntry, "lineage": Lineage}
     told = {part: tuple(f for f in kind.model_fields if f not in UNTOLD.get(part, ())) for part, kind in kinds.items()}
     return {"run": RUN, "policy": ("policy",), **told}

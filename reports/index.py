@@ -23,7 +23,7 @@ from reports.view import View
 SOON = 30
 """Days ahead of which an expiring waiver is told."""
 MOST = 400  # rows of a table
-CHARTS = 60  # on the page; a chart takes about 25 ms and 10 KB
+CHARTS = 24  # on the page; a chart takes about 50 ms and 10 KB
 MODELS = 4  # of an audit that are drawn
 
 

@@ -14,9 +14,7 @@ from reports.text import clean
 SIDE = 250
 
 
-def square(
-    lines: Sequence[tuple[int, Sequence[tuple[float, float]]]], *, name: str, title: str, x: str, y: str
-) -> str:
+def square(lines: Sequence[tuple[int, Sequence[tuple[float, float]]]], *, name: str, title: str, x: str, y: str) -> str:
     """Lines in the unit square, told in percent.
 
     Args:

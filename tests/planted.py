@@ -1,4 +1,4 @@
-"""A record with something hostile in every text that it can hold, whatever fields it gets: built by walking its types."""
+"""A record with something hostile in every text that it can hold, whatever fields it gets: its types are walked."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Planter:
 
 
 def planted(planter: Planter, *, outcomes: bool = True) -> RunRecord:
-    """A record in which every text is hostile, with four models; and the sample's outcomes, so that chapters are full."""
+    """A record in which every text is hostile: four models, and the sample's outcomes, so that chapters are full."""
     small, whole = record(), planter.of(RunRecord)
     names = {entry.name: f"{planter.text()} {place}" for place, entry in enumerate(small.models)}
     models = []

@@ -342,7 +342,8 @@ from governance.backends.prompts import Prompt
 from governance.dataset import Labels, SyntheticText
 prompt = Prompt.load("recommend.en.v1").bind(Labels(("0", "1"), positive="1"))
 with AnswerCache(Path(sys.argv[2])) as cache:
-    backend = OpenAIBackend(base_url=sys.argv[1], model="m", prompt=prompt, cache=cache, gate=lambda text, _: (text, {}), concurrency=2)
+    backend = OpenAIBackend(base_url=sys.argv[1], model="m", prompt=prompt, cache=cache,
+                            gate=lambda text, _: (text, {}), concurrency=2)
     answers = backend.classify([SyntheticText(f"review {i}") for i in range(60)])
 print(sum(answer.label == "1" for answer in answers), backend.sent["rows"])
 """

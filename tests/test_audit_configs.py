@@ -61,7 +61,8 @@ def test_a_short_form_of_a_task_ends_in_a_verdict(tmp_path: Path, name: str) -> 
     if name == "descriptions":  # its language model is that of policy-sentences, and takes longest to unpack
         raw |= {"models": {"rules": raw["models"]["rules"]}, "candidate": "rules", "incumbent": "rules"}
     for model in raw["models"].values():
-        model |= {"rows": 2, "max_tokens": 8} if model.get("head") == "causal" else {}
+        if model.get("head") == "causal":
+            model.update(rows=2, max_tokens=8)
     path = tmp_path / "short.yaml"
     path.write_text(yaml.safe_dump(raw, allow_unicode=True), encoding="utf-8")
     done = run_audit(path, out=tmp_path / "runs", language=raw["language"])

@@ -9,13 +9,17 @@ import pytest
 
 from governance.policy import judge
 from reports import render
-from tests.sample_record import POLICY, record
+from tests.sample_record import POLICY, drawn
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.slow
 
+SERIOUS = ("serious", "critical")
+EVERY: dict[str, object] = {}
+COLOUR: dict[str, object] = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
+"""The rule that a theme can break; it is slow, so the second theme is looked at above the chapters."""
 OVERFLOWING = """() => [...document.querySelectorAll('body *')].filter(e => {
   const box = e.getBoundingClientRect();
   if (e.closest('.scroll, pre, .sr, .skip, svg') || !box.width) return false;
@@ -46,7 +50,7 @@ CONTRAST = """() => {
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reports")
-    judged = record()
+    judged = drawn()
     verdict = judge(judged, POLICY)
     for language in ("en", "zh"):
         page = render(judged, verdict, POLICY, language=language)["report.html"]
@@ -92,13 +96,55 @@ def test_page_works_without_scripts(browser: Browser, reports: Path) -> None:
     assert control.locator(".evidence").is_visible()
 
 
-def test_keyboard_reaches_the_controls(browser: Browser, reports: Path) -> None:
+@pytest.mark.parametrize(
+    ("language", "theme", "rules"),
+    [("en", "light", EVERY), ("zh", "dark", EVERY), ("en", "dark", COLOUR), ("zh", "light", COLOUR)],
+)
+def test_axe_finds_nothing_serious(
+    browser: Browser, reports: Path, language: str, theme: str, rules: dict[str, object]
+) -> None:
+    """The test alone brings axe's script; the page's own policy would refuse it."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    path, size = reports / f"{language}.html", {"width": 1440, "height": 900}
+    page, _ = opened(browser, path, viewport=size, color_scheme=theme, bypass_csp=True)
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+
+    def serious(where: str = "html") -> list[str]:
+        found = Axe().run(page, where, {"resultTypes": ["violations"], **rules}).response["violations"]
+        return [f"{one['id']}: {one['nodes'][0]['html'][:120]}" for one in found if one["impact"] in SERIOUS]
+
+    assert serious("html" if rules is EVERY else "section:not(.chapter)") == []
+    bad = '<p style="color:#888;background:#999">faint words<img src="data:,"></p>'
+    page.evaluate("bad => document.querySelector('main').insertAdjacentHTML('beforeend', bad)", bad)
+    found = {line.partition(":")[0] for line in serious("main > p")}
+    assert found == {"color-contrast", *(["image-alt"] if rules is EVERY else [])}
+    page.context.close()
+
+
+FOCUSABLE = """() => [...document.querySelectorAll('a[href], summary, input, [tabindex="0"]')].filter(e =>
+  e.checkVisibility() && !(e.type === 'radio' && !e.checked)).length"""
+
+
+def test_keyboard_alone_reaches_everything(browser: Browser, reports: Path) -> None:
     page, _ = opened(browser, reports / "en.html", viewport={"width": 1440, "height": 900})
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
+    places, all_of_them = 1, page.evaluate(FOCUSABLE)
+    for _ in range(all_of_them + 5):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement === document.body"):
+            break
+        places += 1
+    assert places == all_of_them
     page.locator("details.control summary").first.focus()
     page.keyboard.press("Enter")
     assert page.locator("details.control").first.get_attribute("open") is not None
+    page.locator("#fs-a").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#fs-f").is_checked()
+    assert page.locator(".control.pass").first.is_hidden()
+    page.context.close()
 
 
 def test_chinese_is_drawn_with_a_font_that_has_it(browser: Browser, reports: Path) -> None:
@@ -121,3 +167,16 @@ def test_page_prints_with_its_evidence(browser: Browser, reports: Path) -> None:
     pdf = page.pdf(format="A4")
     page.evaluate("document.querySelectorAll('details').forEach(d => d.remove())")
     assert pdf.startswith(b"%PDF") and len(pdf) > 1.2 * len(page.pdf(format="A4"))
+
+
+def test_paper_cuts_nothing(browser: Browser, reports: Path) -> None:
+    """A4 within its margins: charts and tables end before the sheet does."""
+    page, _ = opened(browser, reports / "en.html", viewport={"width": 718, "height": 1000})
+    page.emulate_media(media="print")
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    over = (
+        "() => [...document.querySelectorAll('svg, table')].filter(e => e.getBoundingClientRect().right > 719).length"
+    )
+    assert page.evaluate(over) == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 718
+    page.context.close()

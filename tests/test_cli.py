@@ -185,7 +185,7 @@ def test_the_schema_is_for_editors() -> None:
     schema = json.loads(run("schema").output)
     assert set(schema["properties"]) >= {"audit", "data", "models", "candidate"}
     assert set(json.loads(run("schema", "--table").output)["properties"]) >= {"audit", "table", "settings", "policy"}
-    assert set(json.loads(run("schema", "--task").output)["properties"]) >= {"audit", "task", "data", "models", "metrics"}
+    assert set(json.loads(run("schema", "--task").output)["properties"]) >= {"audit", "task", "data", "metrics"}
 
 
 def test_init_writes_what_audit_runs(tmp_path: Path) -> None:

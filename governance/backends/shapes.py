@@ -52,9 +52,7 @@ def check_reading(prompt: BoundPrompt | BoundTaskPrompt, *, structured: bool, sc
         schema_of(prompt)
     if scored:
         if not isinstance(prompt, BoundPrompt):
-            raise ConfigError(
-                "logprobs: expected false in a task of words or orders: there are no classes to score"
-            )
+            raise ConfigError("logprobs: expected false in a task of words or orders: there are no classes to score")
         FirstToken(prompt.answers)
 
 

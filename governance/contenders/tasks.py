@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from typing_extensions import override
 
@@ -61,9 +61,7 @@ class Lexical(Contender):
     def open(self) -> Backend:
         from governance.backends.lexical import LexicalBackend
 
-        return LexicalBackend(
-            ranks=self._ranks, shortest=self.config.rule == "shortest", least=self.config.least
-        )
+        return LexicalBackend(ranks=self._ranks, shortest=self.config.rule == "shortest", least=self.config.least)
 
     @override
     def entry(self, weighed_on: int, facts: Mapping[str, Any]) -> ModelEntry:
@@ -145,7 +143,8 @@ class TaskFunction(Function):
     def open(self) -> Backend:
         from governance.backends.callable import load_function
 
-        function = load_function(self.config.function)
+        # The same loader: what it is called with, and what it answers, is this backend's business.
+        function = cast("Callable[[list[dict[str, Any]]], Any]", load_function(self.config.function))
         return FunctionBackend(function, ranks=self._ranks, batch=self.config.batch, gate=self.ring.gate)
 
 
