@@ -163,7 +163,7 @@ def test_auc_leaves_out_rows_without_scores() -> None:
 
 def test_reliability_speaks_of_the_label_given_in_bins_that_are_large_enough() -> None:
     truth = ["yes"] * 30 + ["no"] * 30
-    scores = np.array([[0.08, 0.92]] * 40 + [[0.63, 0.37]] * 12 + [[0.9, 0.1]] * 8)
+    scores = np.array([[0.08, 0.92]] * 40 + [[0.63, 0.37]] * 12 + [[0.83, 0.17]] * 8)
     answers = predictions(["yes"] * 40 + ["no"] * 20, scores)
     others = [subject("labels", predictions(truth)), subject("failed", predictions([None] * 60, scores))]
     [curve] = QUALITY.curves([subject("m", answers), *others], setting(BINARY, dataset(truth)))
