@@ -155,6 +155,7 @@ def _panels(view: View, model: ModelView, found: Sequence[Outcome], name: str) -
 
 def _row(view: View, outcome: Outcome) -> str:
     """Short enough to stand beside an axis."""
-    title = view.texts(f"bill.short.{outcome.metric.removeprefix('twin.').removesuffix('.difference')}")
+    key = f"bill.short.{outcome.metric.removeprefix('twin.').removesuffix('.difference')}"
+    title = view.texts(key) if view.texts.has(key) else view.texts.metric(outcome.metric).title
     columns = view.texts("slice.and").join(short(column, 7) for column, _ in outcome.slice)
     return view.texts("bill.row", metric=title, column=columns) if columns else title
