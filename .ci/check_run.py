@@ -22,7 +22,9 @@ def main(runs: Path, code: int) -> None:
     if missing:
         sys.exit(f"no outcome of {sorted(missing)}")
     out = run / "latest"
-    for name in ("report.html", "junit.xml", "summary.md", "verdict.json", *(f"card/{model}.md" for model in models)):
+    cards = [f"card/{model}.{ending}" for model in models for ending in ("md", "cdx.json")]
+    cards += ["card/data.md", "card/data.croissant.json"]
+    for name in ("report.html", "junit.xml", "summary.md", "verdict.json", *cards):
         if not (out / name).stat().st_size:
             sys.exit(f"{name} is empty")
     verdict = json.loads((runs / "verdict.json").read_bytes())
