@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from governance.configfile import find, read
 from governance.errors import ConfigError
 from governance.files import digest_file
+from governance.privacy.overlaps import PLACEHOLDER
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 Language = Literal["en", "zh"]
 MOST_TOPICS, MOST_WORDS = 50, 500
 _WORD = re.compile(r"[^\W_]+")
-_PLACEHOLDER = re.compile(r"\[[A-Z][A-Z_]*(?:_\d+)?\]")  # the scrubber's: [STREET_ADDRESS] speaks of no street
 
 
 def _units(text: str, language: str) -> tuple[str, ...]:
@@ -122,7 +122,7 @@ class Topics:
         return table
 
     def _of(self, text: str) -> set[int]:
-        units, phrases = _units(_PLACEHOLDER.sub(" ", text), self.language), self._phrases
+        units, phrases = _units(PLACEHOLDER.sub(" ", text), self.language), self._phrases
         found, at = set[int](), 0
         while at < len(units):
             step = 1

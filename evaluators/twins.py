@@ -192,7 +192,7 @@ class _Sheet:
         value = float(change.mean())
         # A constant difference per row has no spread to resample, and needs none: it is known.
         ends: Sequence[float] = (value, value)
-        if np.ptp(total / n) > 1e-12 * abs(value):
+        if np.ptp(change) > 1e-12 * np.abs(change).max():
             ends = percentile_interval(total / n, value, level=self.setting.level, clusters=boot.count, reach=FAR)
         method = (
             f"mean per 1,000 rows, in {self.subject.currency}; paired cluster bootstrap, {self.settings.draws} draws"

@@ -14,6 +14,8 @@ from governance.files import write_atomic
 from governance.lastverdict import last_verdict
 from governance.matching import check_comparable, counterpart
 from governance.policy.terms import OUTCOMES
+from governance.record import RECORD
+from governance.trail import LOCK, TRAIL
 
 if TYPE_CHECKING:
     from governance.policy import WaiverUse
@@ -145,5 +147,7 @@ def _check_outside(path: Path, *runs: Path) -> None:
     for run in runs:
         if path.resolve().is_relative_to(run.resolve()):
             raise ConfigError(f"{path}: lies inside the run {run}, which is evidence; write it elsewhere")
+    if path.resolve().name in (TRAIL, LOCK) or (path.resolve().parent / RECORD).is_file():
+        raise ConfigError(f"{path}: is evidence, or lies beside some; write it elsewhere")
     if path.is_dir():
         raise ConfigError(f"{path}: expected a file to write, found a folder")

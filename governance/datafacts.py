@@ -51,6 +51,8 @@ class CrossTable(_Frozen):
     def _fits(self) -> CrossTable:
         if len(self.counts) != len(self.labels) or any(len(line) != len(self.groups) for line in self.counts):
             raise ValueError("expected a count for each label and group")
+        if not len(self.labels) or not len(self.groups):
+            raise ValueError("expected a label and a group")
         if any(n is not None and n < FEW for line in self.counts for n in line):
             raise ValueError(f"expected at least {FEW} rows per cell")
         return self
@@ -104,6 +106,12 @@ class Suspects(_Frozen):
     examined: Mapping[str, int]
     suspected: Mapping[str, int]
     folds: int
+
+    @model_validator(mode="after")
+    def _fits(self) -> Suspects:
+        if set(self.suspected) != set(self.examined):
+            raise ValueError("expected a count of suspects for every class that was examined")
+        return self
 
 
 class DataStatistics(_Frozen):

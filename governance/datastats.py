@@ -81,6 +81,8 @@ def _side(texts: Sequence[str]) -> Side | None:
         return None
     scripts = Counter(map(script_of, texts))
     told = {name: n for name, n in sorted(scripts.items(), key=lambda one: (-one[1], one[0])) if n >= FEW}
+    if told and 0 < len(texts) - sum(told.values()) < FEW:  # else the total would give the few away
+        told.popitem()
     return Side(
         rows=len(texts),
         characters=_quantiles([len(text) for text in texts]),

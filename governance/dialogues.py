@@ -39,7 +39,8 @@ def read_dialogues(path: Path) -> pa.Table:
         raise DataError(f"{path}: expected at most {MAX_BYTES >> 30} GiB")
     columns: dict[str, list[str]] = {name: [] for name in COLUMNS}
     try:
-        lines = path.read_text("utf-8").splitlines()
+        # Not `splitlines`: a turn may hold what Unicode calls the end of a line.
+        lines = [line.removesuffix("\r") for line in path.read_text("utf-8-sig").removesuffix("\n").split("\n")]
     except UnicodeDecodeError:
         raise DataError(f"{path}: expected UTF-8 text, found another encoding") from None
     for number, line in enumerate(lines, start=1):

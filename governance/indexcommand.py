@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
@@ -16,7 +15,7 @@ from governance.errors import ConfigError, RecordError, SteelyardError
 from governance.evidence.folder import LATEST
 from governance.files import write_atomic
 from governance.lastverdict import last_verdict
-from governance.trail import TRAIL, read_trail
+from governance.trail import LOCK, TRAIL, read_trail
 from governance.trainrecord import RECORD as TRAINING
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from reports.indexbudget import Spent
     from reports.text import Texts
 
+_MOST = 1e300  # a number that is more is none
 PAGE = "index.html"
 REPORT = "report.html"
 TRAINED = "a trained model, not an audit's run"
@@ -51,6 +51,8 @@ def index_command(runs: Path, *, out: Path | None, today: str | None, lang: str,
     if page.is_dir():
         raise ConfigError(f"{page}: expected a file to write, found a folder")
     inside = page.resolve().parent
+    if page.resolve().name in (TRAIL, LOCK):
+        raise ConfigError(f"{page}: is the audit trail, which is evidence; write it elsewhere")
     if inside.is_relative_to(runs.resolve()) and len(inside.relative_to(runs.resolve()).parts) >= 2:
         raise ConfigError(f"{page}: lies inside a run, which is evidence; write it elsewhere")
     with _uncollected():
@@ -106,7 +108,8 @@ def _listed(folder: Path, place: str, texts: Texts, beside: Path) -> Listed:
     record, terms, verdict = last_verdict(folder)
     view = View(record, verdict, terms.policy, texts, terms.changes)
     report = (folder / LATEST / REPORT).resolve()
-    link = quote(os.path.relpath(report, beside.resolve()).replace(os.sep, "/")) if report.is_file() else ""
+    inside = report.is_relative_to(folder.resolve()) and report.is_file()  # a link may lead anywhere
+    link = quote(os.fsencode(os.path.relpath(report, beside.resolve()).replace(os.sep, "/"))) if inside else ""
     return Listed(view=view, place=place, link=link)
 
 
@@ -155,4 +158,4 @@ def _promises(run: str, entry: Mapping[str, Any]) -> list[Spent]:
 
 def _number(told: object, name: str) -> float | None:
     number = told.get(name) if isinstance(told, dict) else None
-    return float(number) if isinstance(number, int | float) and math.isfinite(number) else None
+    return float(number) if isinstance(number, int | float) and abs(number) < _MOST else None

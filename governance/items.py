@@ -138,7 +138,8 @@ class Items:
             rows=self.rows[index],
             texts={role: tuple(sealed[values[i]] for i in chosen) for role, values in self._texts.items()},
             lists={
-                role: tuple(tuple(sealed[text] for text in values[i]) for i in chosen)
+                # Scrubbing can make two alike; none of them may count as another.
+                role: tuple(tuple(dict.fromkeys(sealed[text] for text in values[i])) for i in chosen)
                 for role, values in self._lists.items()
             },
             groups={name: tuple(values[i] for i in chosen) for name, values in self.groups.items()},
@@ -165,7 +166,10 @@ def read_items(path: Path, wanted: Wanted, *, dialogues: bool = False) -> Items:
     if table.num_rows == 0:
         raise DataError(f"{path}: no rows")
     texts = {role: [_text(value) for value in table[column].to_pylist()] for role, column in wanted.texts.items()}
-    lists = {role: _listed(path, table, column, role) for role, column in wanted.lists.items()}
+    lists = {
+        role: _listed(path, table, column, role, whole=wanted.gather is not None)
+        for role, column in wanted.lists.items()
+    }
     places = np.arange(table.num_rows)
     if wanted.gather is not None:
         texts, lists, places = _gathered(table, wanted, texts, lists)
@@ -189,8 +193,12 @@ def _text(value: Any) -> str:
     return "" if value is None or value != value else str(value).strip()  # noqa: PLR0124 - NaN differs from itself
 
 
-def _listed(path: Path, table: pa.Table, column: str, role: str) -> list[tuple[str, ...]]:
-    found = [_several(value) for value in table[column].to_pylist()]
+def _listed(path: Path, table: pa.Table, column: str, role: str, *, whole: bool) -> list[tuple[str, ...]]:
+    """A column's cells as several texts; `whole`: a cell of text is one, whatever stands in it."""
+    found = [
+        tuple(filter(None, (_text(value),))) if whole and isinstance(value, str) else _several(value)
+        for value in table[column].to_pylist()
+    ]
     if any(len(texts) > MAX_LISTED for texts in found):
         raise DataError(f"{path}: data.columns.{role}: expected at most {MAX_LISTED} texts in a cell of '{column}'")
     return found
@@ -235,7 +243,7 @@ def _gathered(
     if wanted.right is not None:
         role, column = wanted.right
         marked = [(label_of(value) or "").casefold() in ("1", "true", "yes") for value in table[column].to_pylist()]
-        source = lists[next(iter(lists))]
+        source = lists["candidates"]
         found[role] = [
             tuple(dict.fromkeys(text for row in rows if marked[row] for text in source[row])) for rows in groups
         ]

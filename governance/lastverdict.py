@@ -31,8 +31,10 @@ def last_verdict(directory: Path) -> tuple[RunRecord, Terms, Verdict]:
     _check_sizes(directory)
     check_run(directory, checking_keys())
     record, terms = load_record(directory), last_terms(directory)
-    if record.candidate not in {entry.name for entry in record.models}:
-        raise RecordError(f"{directory / RECORD}: the candidate is none of its models")
+    known = {entry.name for entry in record.models}
+    for role, name in (("candidate", record.candidate), ("incumbent", record.incumbent)):
+        if name is not None and name not in known:
+            raise RecordError(f"{directory / RECORD}: the {role} is none of its models")
     last = directory / LATEST
     if not last.exists() and not last.is_symlink():
         return record, terms, terms.judge(record)

@@ -30,7 +30,7 @@ class Model(Frozen):
     note: str | None = None
     rows: PositiveInt | None = None  # weighed on at most so many held-out rows
     price_per_hour: PositiveFloat | None = None  # of the hardware, in `currency`
-    currency: str = "USD"
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
     vendor: str | None = None  # a file of facts about it: a name in configs/vendors or a path; FILE#PRODUCT names one
     twin: Twin | None = None
 

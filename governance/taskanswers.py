@@ -85,15 +85,24 @@ def save_replies(
     return _keep(pa.table(columns), path)
 
 
-def copy_replies(source: Path, target: Path) -> Path:
+def copy_replies(source: Path, target: Path, clusters: NDArray[np.int64]) -> Path:
     """Copy what `save_replies` wrote; returns where it is, as that does.
+
+    Args:
+        source: a stage's file.
+        target: the record's.
+        clusters: of the audit's rows, shape (n,); a stage may be older than what the config calls a cluster.
 
     Raises:
         RecordError: it is encrypted, and the key is missing or another's.
     """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return _keep(pq.read_table(atrest.plain(source)), target)
+    table = pq.read_table(atrest.plain(source))
+    place = table.column_names.index("cluster")
+    own = pa.array(clusters[table["index"].to_numpy()], pa.int64())
+    return _keep(table.set_column(place, "cluster", own), target)
 
 
 def _keep(table: object, path: Path) -> Path:

@@ -94,7 +94,9 @@ class _TaskAudit:
             facts = json.loads((folder / "facts.json").read_bytes())
             entries.append(one.entry(len(given.index), facts))
             answered.append(answered_by(one.name, given, self.plan.config.models[one.name], facts.get("versions", {})))
-            copied = copy_replies(folder / "answers.parquet", self.directory / PREDICTIONS / f"{one.name}.parquet")
+            copied = copy_replies(
+                folder / "answers.parquet", self.directory / PREDICTIONS / f"{one.name}.parquet", items.clusters
+            )
             files[copied.relative_to(self.directory).as_posix()] = digest_file(copied)
         with self.progress.stage(f"measure {self.plan.task.name}"):
             outcomes = self._measure(items, answered)
@@ -120,6 +122,7 @@ class _TaskAudit:
         inputs = {
             "data": plan.digests["data"],
             "roles": config.data.model_dump(mode="json"),
+            "order": list(config.data.columns),  # kept shards are matched with texts by their place
             "seed": config.seed,
             "policy": plan.digests["scrub"],
             "code": code_digest(
@@ -206,6 +209,7 @@ class _TaskAudit:
                     key=model.id,
                     column=model.label,
                     seconds=model.seconds,
+                    failure=model.failure,
                     keys=keys,
                     ranks=plan.task.ranks,
                     gate=self._gate,

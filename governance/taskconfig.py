@@ -23,7 +23,7 @@ TASKS: Mapping[str, str] = {
 
 
 class TaskData(Frozen):
-    """Where the rows are and what each column means. Group and cluster columns never reach a model."""
+    """Where the rows are and what each column means. Group columns never reach a model."""
 
     path: str  # a file, a Hugging Face dataset folder, or package:module/path
     columns: dict[str, str]  # role of the task -> column

@@ -100,6 +100,10 @@ def prepare_task(config: TaskAuditConfig, path: Path, *, keyless: bool = False) 
         within(f"{path}: metrics.{i}", partial(load_own, entry.name, entry.settings))
         for i, entry in enumerate(config.metrics)
     )
+    names = [one.metric.name for one in own]
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise ConfigError(f"{path}: metrics.{i}: a metric named '{name}' stands twice; make `name` a setting")
     scrub = within(f"{path}: scrub.policy", lambda: load_scrub_policy(config.scrub.policy, base=path.parent))
     terms = within(f"{path}: policy", lambda: Terms.load(config.policy_name, config.waivers, base=path.parent))
     terms = within(f"{path}: waivers", lambda: terms.trusting(waiver_keys()))
@@ -157,9 +161,12 @@ def _check_roles(path: Path, config: TaskAuditConfig, task: Task) -> None:
         raise ConfigError(
             f"{path}: data.gather: expected a role of one text. {nearest(config.data.gather, task.texts)}"
         )
+    if config.data.right is not None and "relevant" in columns:
+        raise ConfigError(f"{path}: data.columns.relevant: expected none beside data.right, which says the same")
     if config.data.right is not None and "relevant" not in task.lists:
         raise ConfigError(f"{path}: data.right: expected none; the task '{task.name}' ranks nothing")
-    taken = [column for column in config.data.groups if column in columns.values()]
+    private = (*config.data.groups, *(band.column for band in config.data.bands.values()))
+    taken = [column for column in private if column in columns.values()]
     if taken:
         raise ConfigError(f"{path}: data.groups: column '{taken[0]}' can't be a group too; models may see it")
 

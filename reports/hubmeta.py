@@ -86,7 +86,7 @@ def _tags(model: ModelView) -> list[str]:
 def _base(model: ModelView) -> dict[str, Any]:
     """The model that this one was made from, where its name can be one of the hub's."""
     made = origin(model.entry)
-    if made is None or made.hub_id is None or made.relation == "mitigated":
+    if made is None or made.inside or made.hub_id is None or made.relation == "mitigated":
         return {}
     return {
         "base_model": made.hub_id,

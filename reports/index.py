@@ -16,7 +16,7 @@ from reports import indexbudget, pages
 from reports.blocks import Block, Cell, Chapter, Panel, Table, axis_of, cell, scaled
 from reports.html import Tile
 from reports.tables import headlines
-from reports.text import Texts, clean
+from reports.text import Texts, clean, scale_of
 from reports.trends import Moment, trend
 from reports.view import View
 
@@ -220,7 +220,9 @@ def _panel(
             unit = one.unit
             moments.append(Moment(at, *scaled(one)))
         else:
-            value = None if one is None or isinstance(one, NotMeasured) else one.value
+            value = None
+            if one is not None and not isinstance(one, NotMeasured):
+                value, unit = one.value * scale_of(one.metric, one.unit), one.unit
             moments.append(Moment(at, value, value, value))
     chart = texts("index.trend.chart", model=model, metric=metric)
     svg = ""

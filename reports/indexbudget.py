@@ -75,6 +75,12 @@ def chapter(texts: Texts, views: Sequence[View], spent: Sequence[Spent], problem
     return Chapter("budget", texts("index.budget.title"), texts("index.budget.lead"), blocks)
 
 
+def _copied(record: RunRecord, entry: ModelEntry) -> bool:
+    """Whether a model's promise is that of the model which it is a quantised copy of, paid for once."""
+    twin = entry.twin if entry.twin is not None and entry.twin.by == "quantised" else None
+    return twin is not None and any(one.name == twin.of and one.claim == entry.claim for one in record.models)
+
+
 def _spending(texts: Texts, views: Sequence[View]) -> Table | None:
     """Private models by the rows that they were trained on; one that several runs weigh counts once."""
     found: dict[str, dict[object, tuple[RunRecord, ModelEntry, PrivacyClaim]]] = {}
@@ -82,7 +88,7 @@ def _spending(texts: Texts, views: Sequence[View]) -> Table | None:
         record = view.record
         rows = record.data.rows_digest or record.data.digest
         for entry in record.models:
-            if entry.claim is not None:
+            if entry.claim is not None and not _copied(record, entry):
                 key = entry.digest or (record.digest(), entry.name)
                 found.setdefault(rows, {})[key] = (record, entry, entry.claim)
     keys = ("index.budget.data", "index.budget.models", "index.budget.largest", "index.budget.book")

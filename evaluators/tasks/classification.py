@@ -24,7 +24,7 @@ from governance.dataset import ModelText
 from governance.measure import Fact, Measurement, NotMeasured, Outcome, Unit
 from governance.statistics.bootstrap import DRAWS, LEAST_DRAWS, ClusterBootstrap, percentile_interval
 from governance.statistics.curves import reliability
-from governance.statistics.intervals import Interval, clustered_wilson, quantile_interval
+from governance.statistics.intervals import Interval, clustered_wilson, open_ends, quantile_interval
 from governance.statistics.scores import UNANSWERED, Auc, class_codes, class_counts, class_scores, rarest
 
 if TYPE_CHECKING:
@@ -280,10 +280,10 @@ class _Sheet:
         value = float(each.mean() * 1000)
         # A constant price per row has no spread to resample, and needs none: it is known.
         bounds = Interval(value, value)
-        if np.ptp(cost / rows) > 1e-12 * abs(value):
+        if np.ptp(each) > 1e-12 * abs(each.mean()):
             reach = (0.0, float("inf"))
-            bounds = Interval(
-                *percentile_interval(cost / rows, value, level=self.setting.level, clusters=boot.count, reach=reach)
+            bounds = open_ends(
+                percentile_interval(cost / rows, value, level=self.setting.level, clusters=boot.count, reach=reach)
             )
         method = f"mean per 1,000 rows by {basis}, in {self.subject.currency}; cluster bootstrap, {self.draws} draws"
         return self._measured("quality.cost", value, bounds, n=len(each), unit=Unit.MONEY, method=method, counts={})

@@ -13,6 +13,7 @@ from governance.errors import ConfigError
 from governance.measure import Unit
 
 FAMILY = "own"
+_MOST = 1e300  # finite, and its sums too
 
 
 class Metric(Protocol):
@@ -44,10 +45,10 @@ class Own:
         """
         said = type(self.metric).__name__
         try:
-            values = [self.metric.score(item, reply, language) for item, reply in zip(items, replies, strict=True)]
+            values = [self._score(item, reply, language) for item, reply in zip(items, replies, strict=True)]
         except Exception as error:  # noqa: BLE001 - somebody else's code may raise anything
             raise ConfigError(f"metric '{said}': score raised {type(error).__name__}") from None
-        if not all(value is None or (isinstance(value, int | float) and math.isfinite(value)) for value in values):
+        if not all(value is None or (isinstance(value, int | float) and abs(value) <= _MOST) for value in values):
             raise ConfigError(f"metric '{said}': score answered with something that is neither a number nor None")
         name, method = f"{FAMILY}.{self.metric.name}", f"the user's own: {said}"
         better = getattr(self.metric, "better", "higher")
@@ -63,6 +64,11 @@ class Own:
             raise ConfigError(f"metric '{said}': a score lies outside its reach")
         return found
 
+    def _score(self, item: Item, reply: Reply, language: str) -> float | None:
+        """One row's score. The class gets copies: what it changed would change other metrics' figures."""
+        scores = None if reply.scores is None else reply.scores.copy()
+        return self.metric.score(Item(dict(item.texts), dict(item.lists)), Reply(reply.words, scores), language)
+
     @property
     def unit(self) -> Unit:
         """What it counts."""
@@ -72,6 +78,9 @@ class Own:
     def reach(self) -> tuple[float | None, float | None]:
         """The least and the most that it can be."""
         low, high = getattr(self.metric, "reach", (0.0, 1.0))
+        # So that NaN is refused too.
+        if not (-math.inf if low is None else low) < (math.inf if high is None else high):
+            raise ValueError("reach")
         return low, high
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from governance.measure import Fact, Measurement, NotMeasured, Outcome, Unit
 from governance.statistics.bootstrap import DRAWS, ClusterBootstrap, percentile_interval
-from governance.statistics.intervals import Bounds, Interval, clustered_wilson, quantile_interval
+from governance.statistics.intervals import Bounds, Interval, clustered_wilson, open_ends, quantile_interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -144,11 +144,12 @@ def cost(
     value = float(each.mean() * 1000)
     # A constant price per row has no spread to resample, and needs none: it is known.
     bounds: Interval | Bounds = Interval(value, value)
-    if np.ptp(money / rows) > 1e-12 * abs(value):
+    if np.ptp(each) > 1e-12 * abs(each.mean()):
         reach = (0.0, float("inf"))
         bounds = percentile_interval(money / rows, value, level=sheet.level, clusters=boot.count, reach=reach)
     method = f"mean per 1,000 rows by {basis}, in {prices.currency}; cluster bootstrap, {sheet.draws} draws"
-    return sheet.measured("quality.cost", value, bounds, n=len(each), unit=Unit.MONEY, method=method, counts={})
+    ends = open_ends(bounds)
+    return sheet.measured("quality.cost", value, ends, n=len(each), unit=Unit.MONEY, method=method, counts={})
 
 
 def versions_reported(versions: Mapping[str, int] | None, *, model: str, task: str) -> list[Outcome]:

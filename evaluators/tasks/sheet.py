@@ -21,7 +21,7 @@ from evaluators.tasks.service import Prices, Sheet, cost, latency, versions_repo
 from governance.comparison import detectable, holm_adjusted, paired_p
 from governance.measure import Outcome, Unit
 from governance.statistics.bootstrap import ClusterBootstrap, percentile_interval
-from governance.statistics.intervals import Bounds
+from governance.statistics.intervals import open_ends
 from governance.statistics.paired import mcnemar
 
 if TYPE_CHECKING:
@@ -179,19 +179,13 @@ def figure(sheet: Sheet, scores: Scores) -> Outcome:
     method = f"{scores.method}; cluster bootstrap, {sheet.draws} draws"
     counts = {"rows": int(counted.sum()), "clusters": clusters}
     return sheet.measured(
-        metric, value, _ends(bounds), n=int(counted.sum()), unit=scores.unit, method=method, counts=counts
+        metric, value, open_ends(bounds), n=int(counted.sum()), unit=scores.unit, method=method, counts=counts
     )
 
 
 def _reach(scores: Scores) -> tuple[float, float]:
     low, high = scores.reach
     return (-np.inf if low is None else low, np.inf if high is None else high)
-
-
-def _ends(bounds: Bounds) -> Bounds:
-    """None where there is no end."""
-    low, high = (end if end is not None and np.isfinite(end) else None for end in bounds)
-    return Bounds(low, high)  # type: ignore[arg-type]
 
 
 def _differences(asked: Asked, one: _Scored, reference: _Scored) -> list[Outcome]:
@@ -252,7 +246,7 @@ def difference(
     low, high = _reach(scores)
     reach = (low - high, high - low)
     bounds = percentile_interval(draws, value, level=sheet.level, clusters=clusters, reach=reach)
-    told = {"clusters": clusters, **counts, **_surprise(scores, mine, theirs, draws, value, boot)}
+    told = {"clusters": clusters, **counts, **_surprise(scores, mine, theirs, draws, value, boot, clusters)}
     found = detectable(
         draws, clusters=clusters, level=sheet.level, answers=int(mine[:, 1].sum()) if scores.hits else None
     )
@@ -261,7 +255,7 @@ def difference(
     return sheet.measured(
         metric,
         value,
-        _ends(bounds),
+        open_ends(bounds),
         n=len(mine),
         unit=Unit.DIFFERENCE if scores.unit in (Unit.RATE, Unit.SCORE) else scores.unit,
         method=f"paired cluster bootstrap, {sheet.draws} draws",
@@ -277,6 +271,7 @@ def _surprise(
     draws: NDArray[np.float64],
     value: float,
     boot: ClusterBootstrap,
+    clusters: int,
 ) -> dict[str, float]:
     """The p of "no difference": McNemar's where rows are right or wrong, independent, and the same for both models."""
     if scores.hits and boot.count == len(mine) and np.array_equal(mine[:, 1], theirs[:, 1]):
@@ -284,7 +279,7 @@ def _surprise(
         only_theirs = int((mine[:, 0] < theirs[:, 0]).sum())
         p = mcnemar(only_mine, only_theirs)
         return {"only_model_right": only_mine, "only_reference_right": only_theirs, "mcnemar_p": p, "p": p}
-    return {"p": paired_p(draws, value, clusters=boot.count)}
+    return {"p": paired_p(draws, value, clusters=clusters)}
 
 
 def _gaps(asked: Asked, one: _Scored) -> list[Outcome]:

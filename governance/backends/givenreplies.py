@@ -6,7 +6,7 @@ import itertools
 import math
 import numbers
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from typing import Any
 from governance.backends.asking import Gate
 from governance.backends.base import Answer, Capability, Request
 from governance.backends.callable import type_name
-from governance.backends.predictions import MAX_BYTES, NO_PREDICTION
+from governance.backends.predictions import MAX_BYTES, NO_PREDICTION, SAYS_FAILED, told
 from governance.errors import DataError, ScrubError
+from governance.files import digest_of
 from governance.formats import read_columns
 from governance.sources import label_of
 
+_TABLES = (".csv", ".tsv")
 MAX_WORDS = 20_000  # characters of one answer
 _NO_WORDS = "its answer is no text"
 _NO_SCORES = "its answer is no list of finite numbers"
@@ -69,10 +71,19 @@ class Replies:
 
     answers: Mapping[int, Answer]
     found: Mapping[str, int]
+    paired: str  # digest of which row each line of the file speaks of
 
 
 def read_replies(
-    path: Path, *, key: str, column: str, seconds: str | None, keys: Mapping[str, int], ranks: bool, gate: Gate
+    path: Path,
+    *,
+    key: str,
+    column: str,
+    seconds: str | None,
+    failure: str | None,
+    keys: Mapping[str, int],
+    ranks: bool,
+    gate: Gate,
 ) -> Replies:
     """Read a file of answers and match it with the data.
 
@@ -81,6 +92,7 @@ def read_replies(
         key: column of a row's key.
         column: of the answer: words, or a list of scores in the order of the row's candidates.
         seconds: column of the time that each row took; None: there is none.
+        failure: column; rows in which it says anything have failed. None: there is none.
         keys: key -> row number.
         ranks: whether answers are scores.
         gate: the scrubber.
@@ -90,7 +102,8 @@ def read_replies(
     """
     if path.stat().st_size > MAX_BYTES:
         raise DataError(f"{path}: expected at most {MAX_BYTES >> 30} GiB")
-    wanted = {"id": key, "label": column, **({"seconds": seconds} if seconds else {})}
+    named = {"id": key, "label": column, "seconds": seconds, "failure": failure}
+    wanted = {role: name for role, name in named.items() if name is not None}
     table = read_columns(path, sorted(set(wanted.values())), wanted)
     places = [keys.get(name) if (name := label_of(value)) else None for value in table[key].to_pylist()]
     if not any(row is not None for row in places):
@@ -99,18 +112,23 @@ def read_replies(
             "key is its value of data.id or, where the config names no such column, its number from 0"
         )
     times = table[seconds].to_pylist() if seconds else [0.0] * len(places)
+    faults = [told(value) for value in table[failure].to_pylist()] if failure else [False] * len(places)
+    words = table[column].to_pylist()
+    if not ranks and path.suffix in _TABLES:  # where a blank cell is all that says "no answer"
+        words = ["" if value is None else value for value in words]
     answers: dict[int, Answer] = {}
     repeated = 0
-    for row, value, spent in zip(places, table[column].to_pylist(), times, strict=True):
+    for row, value, spent, failed in zip(places, words, times, faults, strict=True):
         if row is None:
             continue
         if row in answers:
             repeated += 1
             continue
         timed = isinstance(spent, int | float) and math.isfinite(spent) and spent >= 0
-        answers[row] = replace(said(value, ranks=ranks, gate=gate), seconds=float(spent) if timed else 0.0)
+        answer = Answer(failure=SAYS_FAILED) if failed else said(value, ranks=ranks, gate=gate)
+        answers[row] = replace(answer, seconds=float(spent) if timed else 0.0)
     found = {"rows": len(places), "unknown rows": places.count(None), "repeated rows": repeated}
-    return Replies(answers, {name: n for name, n in found.items() if n})
+    return Replies(answers, {name: n for name, n in found.items() if n}, digest_of(places))
 
 
 class RepliesBackend:
@@ -178,7 +196,7 @@ class FunctionBackend:
         failure, found = None, list[Any]()
         try:
             answered = self._function([_row(request) for request in requests])
-            if isinstance(answered, str | bytes | Mapping) or not isinstance(answered, Iterable):
+            if isinstance(answered, str | bytes | Mapping | Set) or not isinstance(answered, Iterable):
                 failure = "the function returned no list"
             else:
                 found = list(itertools.islice(answered, n + 1))  # a generator may have no end

@@ -30,7 +30,7 @@ SUM_WITHIN = 1e-6  # of the scores of a row, to 1
 MOST_SECONDS = 1e9  # more is no time that a row took
 NO_PREDICTION = "no prediction in the file"
 _FALSE = ABSENT | {"false", "no", "0"}  # in a column that says what failed
-_SAYS_FAILED = "the file says that it failed"  # its own words may hold a text
+SAYS_FAILED = "the file says that it failed"  # its own words may hold a text
 _UNKNOWN_LABEL = "the label in the file is none of the classes"
 _DIFFERENT = "the file has different predictions for this row"
 
@@ -149,8 +149,8 @@ def _stated(
     for position in known:
         label = label_of(said[position])
         failure = None
-        if _told(failed[position]):
-            failure = _SAYS_FAILED
+        if told(failed[position]):
+            failure = SAYS_FAILED
         elif label is None:
             failure = NO_PREDICTION
         elif label not in labels.classes:
@@ -163,10 +163,10 @@ def _stated(
     return answers
 
 
-def _told(value: Any) -> bool:
+def told(value: Any) -> bool:
     """Whether a cell says that its row failed.
 
-    >>> [_told(cell) for cell in (None, "", False, "false", "timeout", True, float("nan"))]
+    >>> [told(cell) for cell in (None, "", False, "false", "timeout", True, float("nan"))]
     [False, False, False, False, True, True, False]
     """
     text = label_of(value)

@@ -24,7 +24,9 @@ from governance.registry import nearest
 
 CANDIDATES = "candidates"
 _SLOT = re.compile(r"\{([a-z_]+)\}")
-_ORDER = re.compile(r"\s*\d{1,4}\s*[.。]?(?:\s*[,，、;；>\s]\s*\d{1,4}\s*[.。]?)*\s*")
+_ORDER = re.compile(  # possessive, or an answer of white space would take minutes
+    r"\s*+\d{1,4}\s*+(?:[.。]\s*+)?(?:(?:[,，、;；>]\s*+|(?<=\s))\d{1,4}\s*+(?:[.。]\s*+)?)*+"
+)
 
 
 class TaskPrompt(BaseModel):

@@ -102,6 +102,7 @@ class GivenReplies(Contender):
         return {
             "file": self.ring.base[self.name][1],
             "columns": self.config.columns,
+            "paired": self._replies.paired,
             "scrub": self.ring.scrub,
             "code": code_digest("governance.backends.givenreplies", "governance.privacy"),
         }

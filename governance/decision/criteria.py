@@ -71,7 +71,12 @@ def protocol_of(entry: ModelEntry) -> str:
 
 
 def main_of(record: RunRecord, main: Mapping[str, Main]) -> Main | None:
-    """What stands for quality: the task's metric, else the first one of which the record has a figure."""
+    """What stands for quality: the task's metric; of a task that isn't known, the first figure of a rate or score.
+
+    A known task whose metric wasn't measured has nothing in its place: of its other figures less may be more.
+    """
+    if (wanted := main.get(record.task)) is not None:
+        return wanted
     found = [
         outcome.metric
         for outcome in record.outcomes
@@ -80,10 +85,8 @@ def main_of(record: RunRecord, main: Mapping[str, Main]) -> Main | None:
         and outcome.metric not in _COSTS
         and outcome.slice == EVERYONE
         and not isinstance(outcome, NotMeasured)
+        and outcome.unit in (Unit.RATE, Unit.SCORE)
     ]
-    wanted = main.get(record.task)
-    if wanted is not None and (wanted.metric in found or not found):
-        return wanted
     return Main(found[0]) if found else None
 
 
@@ -91,7 +94,9 @@ def profiles(record: RunRecord, names: Sequence[str], main: Main | None) -> tupl
     """The models of one group; their gaps are the widest of those measured for all of them."""
     reader = _Reader(record)
     gaps = reader.gaps(names)
-    same_money = len({currency_of(reader.cost(name)) for name in names} - {None}) <= 1
+    known = [cost for name in names if not isinstance(cost := reader.cost(name), NotMeasured)]
+    currencies = {currency_of(cost) for cost in known}
+    same_money = len(known) < 2 or (len(currencies) == 1 and None not in currencies)
     return tuple(reader.profile(record.model(name), main, gaps[name], same_money=same_money) for name in names)
 
 
@@ -131,7 +136,7 @@ class _Reader:
         if not same_money:  # 1 in one currency is not 1 in another
             spreads["cost"] = None
         incumbent = self._record.incumbent
-        before = self._record.model(incumbent).settings.get("prompt") if incumbent else None
+        before = next((one.settings.get("prompt") for one in self._record.models if one.name == incumbent), None)
         own = entry.settings.get("prompt")
         return Profile(
             model=name,
@@ -196,7 +201,8 @@ class _Reader:
         )  # fmt: skip
 
     def _robustness(self, name: str) -> Outcome:
-        found = (one for (metric, model), one in self._at.items() if model == name and metric.startswith("robustness."))
+        every = [one for (metric, model), one in self._at.items() if model == name and metric.startswith("robustness.")]
+        found = (one for one in sorted(every, key=lambda one: isinstance(one, NotMeasured)))
         reason = "this audit did not measure it"
         return next(found, None) or NotMeasured(metric="robustness", model=name, reason=reason)
 

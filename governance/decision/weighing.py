@@ -97,14 +97,15 @@ def weigh(
     names = sorted(models)
     if len(names) < 2:
         return None
-    missing = {key: tuple(m for m in models if models[m][key] is None) for key in models[names[0]]}
+    missing = {key: tuple(m for m in models if _unknown(models[m][key])) for key in models[names[0]]}
     known: dict[str, list[Spread]] = {}
     alike = list[str]()
     for key, absent in missing.items():
         spreads = [one for name in names if (one := models[name][key]) is not None]
         if absent:
             continue
-        if all(one == spreads[0] and one.exact for one in spreads):
+        ends = [_both_ends(one) for one in spreads]
+        if max(high for _, high in ends) <= min(low for low, _ in ends):  # nothing to tell them apart by
             alike.append(key)
         else:
             known[key] = spreads
@@ -123,6 +124,11 @@ def weigh(
         central=central,
         scenarios=tuple(_scenario(name, drawn, names, keys) for name in SCENARIOS if _weights(name, keys)),
     )
+
+
+def _unknown(one: Spread | None) -> bool:
+    """A figure without either end may be anything."""
+    return one is None or (one.low is None and one.high is None)
 
 
 def _scaled(spreads: Sequence[Spread], draws: int, rng: np.random.Generator) -> NDArray[np.float64]:

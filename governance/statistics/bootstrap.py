@@ -201,6 +201,8 @@ def percentile_interval(
         tail = float(ndtr(math.sqrt(clusters / (clusters - 1)) * quantile))
     low = float(np.quantile(np.where(undefined, reach[0], resampled), tail, method="inverted_cdf"))
     high = -float(np.quantile(-np.where(undefined, reach[1], resampled), tail, method="inverted_cdf"))
+    if (clusters == 1 or undefined.all()) and not np.isfinite(reach).all():
+        return Bounds(*reach)  # of how clusters differ nothing is known, and nothing bounds it
     if undefined.all() or np.ptp(resampled[~undefined]) <= 1e-12:
         unseen = wilson(0, clusters, level).high
         low, high = min(low, max(reach[0], value - unseen)), max(high, min(reach[1], value + unseen))

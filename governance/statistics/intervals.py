@@ -31,6 +31,12 @@ class Bounds(NamedTuple):
     high: float
 
 
+def open_ends(bounds: tuple[float | None, float | None]) -> Interval:
+    """Bounds with None for an end that is infinite."""
+    low, high = (end if end is not None and math.isfinite(end) else None for end in bounds)
+    return Interval(low, high)
+
+
 @dataclass(frozen=True, slots=True)
 class Rate:
     """A share of rows, with an interval that knows about clusters.
