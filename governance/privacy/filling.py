@@ -98,7 +98,7 @@ def fill_rows(rows: ScrubbedDataset, *, seed: int) -> ScrubbedDataset:
 def language_of(text: str) -> Language:
     """The language of a text, by its script; a Chinese character says about as much as an English word.
 
-    >>> language_of("张小明 bought 2 dresses"), language_of("给[PERSON]买的Nike，很好看")
+    >>> language_of("张明 bought 2 red dresses"), language_of("给[PERSON]买的Nike，很好看")
     ('en', 'zh')
     """
     plain = PLACEHOLDER.sub(" ", text)
