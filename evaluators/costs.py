@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluators.base import Predictions, Subject
+from evaluators.base import Subject
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +21,7 @@ class RowCosts:
     """Money by row.
 
     Attributes:
-        each: of every row asked, in the subject's currency, shape (n,).
+        each: of every row asked, in the prices' currency, shape (n,).
         known: rows of which it is known, shape (n,).
         basis: "tokens" or "time".
     """
@@ -31,15 +31,40 @@ class RowCosts:
     basis: str
 
 
-def row_costs(subject: Subject, answers: Predictions) -> RowCosts | str:
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What a model's answers cost.
+
+    Attributes:
+        per_hour: an hour of its hardware; None: not stated.
+        per_million_tokens: (read, written); None: not stated.
+        currency: of both.
+    """
+
+    per_hour: float | None
+    per_million_tokens: tuple[float, float] | None
+    currency: str
+
+
+def prices_of(subject: Subject) -> Prices:
+    """A subject's prices."""
+    return Prices(subject.price_per_hour, subject.price_per_million_tokens, subject.currency)
+
+
+def row_costs(
+    prices: Prices,
+    *,
+    seconds: NDArray[np.float64],
+    tokens_in: NDArray[np.int64] | None,
+    tokens_out: NDArray[np.int64] | None,
+) -> RowCosts | str:
     """What each answer cost, or why nobody can tell."""
-    prices, hour = subject.price_per_million_tokens, subject.price_per_hour
-    read, written, timed = answers.tokens_in, answers.tokens_out, answers.seconds > 0
-    if prices is not None and read is not None and written is not None:
-        each = (read * prices[0] + written * prices[1]) / 1e6
-        return RowCosts(each, np.ones(len(answers), dtype=bool), "tokens")
+    million, hour, timed = prices.per_million_tokens, prices.per_hour, seconds > 0
+    if million is not None and tokens_in is not None and tokens_out is not None:
+        each = (tokens_in * million[0] + tokens_out * million[1]) / 1e6
+        return RowCosts(each, np.ones(len(seconds), dtype=bool), "tokens")
     if hour is not None and timed.any():
-        return RowCosts(answers.seconds * hour / 3600, timed, "time")
-    if prices is None and hour is None:
+        return RowCosts(seconds * hour / 3600, timed, "time")
+    if million is None and hour is None:
         return "no price stated in the config"
     return "a price is stated, but its answers carry neither token counts nor times"

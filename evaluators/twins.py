@@ -17,7 +17,7 @@ import numpy as np
 
 from evaluators.attack import MEMBERS, Attacked, confidence, members, why_not
 from evaluators.base import HELD_OUT, Predictions, Probe, Setting, Subject
-from evaluators.costs import row_costs
+from evaluators.costs import prices_of, row_costs
 from evaluators.gapchanges import GAPS, gap_change
 from evaluators.pairs import Pair
 from governance.compare import METRICS, Side, paired_differences
@@ -175,7 +175,10 @@ class _Sheet:
         """Money per 1,000 rows, of all rows that both were asked."""
         assert self.twin is not None  # noqa: S101 - narrows the type
         (mine, theirs), metric = self._sides, "cost.difference"
-        costs = row_costs(self.subject, mine), row_costs(self.twin, theirs)
+        costs = tuple(
+            row_costs(prices_of(subject), seconds=side.seconds, tokens_in=side.tokens_in, tokens_out=side.tokens_out)
+            for subject, side in ((self.subject, mine), (self.twin, theirs))
+        )
         for subject, cost in zip((self.subject, self.twin), costs, strict=True):
             if isinstance(cost, str):
                 return self._missing(metric, f"{subject.name}: {cost}")

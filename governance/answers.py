@@ -61,7 +61,7 @@ def save_answers(
     for code, name in enumerate(labels.classes):
         scores = [None if a.scores is None else a.scores[code] for a in answers]
         arrays[f"score:{name}"] = pa.array(scores, pa.float64())
-    return _keep(pa.table(arrays), path)
+    return keep(pa.table(arrays), path)
 
 
 def copy_answers(source: Path, target: Path) -> Path:
@@ -72,10 +72,11 @@ def copy_answers(source: Path, target: Path) -> Path:
     """
     import pyarrow.parquet as pq
 
-    return _keep(pq.read_table(atrest.plain(source)), target)
+    return keep(pq.read_table(atrest.plain(source)), target)
 
 
-def _keep(table: Any, path: Path) -> Path:
+def keep(table: Any, path: Path) -> Path:
+    """Write a table of answers, encrypted where a record key is set and it holds words; returns where it is."""
     import pyarrow.parquet as pq
 
     private_folder(path.parent)

@@ -5,20 +5,11 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from governance.config import EVALUATORS
 from governance.errors import ConfigError, DataError
 from governance.registry import check, load
-
-if TYPE_CHECKING:
-    pass
-
-LIBRARIES = (
-    "steelyard", "torch", "transformers", "tokenizers", "opacus", "fairlearn", "presidio-analyzer", "spacy",
-    "scikit-learn", "numpy", "scipy", "pyarrow", "duckdb", "dp-accounting", "openai", "anthropic", "skops", "faker",
-)  # fmt: skip
-WEIGHT_FILES = (".safetensors", ".gguf", ".json", ".txt", ".model", ".jinja", ".py")
 
 
 def within(where: str, act: Any) -> Any:

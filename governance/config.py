@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from governance.cleanconfig import TextCleaning
-from governance.configfile import find, read
+from governance.configfile import find, read, read_yaml, validate
 from governance.errors import ConfigError
 from governance.formats import LABEL, TEXT
 from governance.modelconfig import Frozen, ModelConfig, Share
 from governance.registry import nearest
 
+Kind = TypeVar("Kind", bound=BaseModel)
 EVALUATORS: Mapping[str, str] = {
     "anonymity": "evaluators.anonymity:Anonymity",
     "claim": "evaluators.claim:Claim",
@@ -185,10 +186,7 @@ class AuditConfig(Audit):
 
     @model_validator(mode="after")
     def _named_models(self) -> AuditConfig:
-        for key in ("candidate", "incumbent"):
-            name = getattr(self, key)
-            if name is not None and name not in self.models:
-                raise ValueError(f"{key}: no model '{name}'. {nearest(name, self.models)}")
+        check_models(self.models, candidate=self.candidate, incumbent=self.incumbent)
         for index, one in enumerate(self.imports):
             if one.model not in self.models:
                 raise ValueError(f"imports.{index}.model: no model '{one.model}'. {nearest(one.model, self.models)}")
@@ -196,6 +194,43 @@ class AuditConfig(Audit):
             if [other.name for other in self.evaluators].index(entry.name) != index:
                 raise ValueError(f"evaluators.{index}.name: '{entry.name}' stands twice")
         return self
+
+
+def check_models(models: Mapping[str, Any], **named: str | None) -> None:
+    """That what a config names are models of it.
+
+    Args:
+        models: the config's.
+        named: key -> the model that it names; None: none.
+
+    Raises:
+        ValueError: one isn't; the message has the nearest name.
+    """
+    for key, name in named.items():
+        if name is not None and name not in models:
+            raise ValueError(f"{key}: no model '{name}'. {nearest(name, models)}")
+
+
+def read_if(kind: type[Kind], key: str, source: str) -> tuple[Kind, Path] | None:
+    """Read a config if it has the key that makes it one of this kind.
+
+    Args:
+        kind: of audit.
+        key: that only such a config has.
+        source: a path, or the name of one that ships.
+
+    Returns:
+        None: it is one of another kind, or can't be read at all, which `load_config` tells.
+
+    Raises:
+        ConfigError: the message names file and key.
+    """
+    try:
+        path = find("audits", source)
+        raw = read_yaml(path)
+    except ConfigError:
+        return None
+    return (validate(kind, raw, path), path) if key in raw else None
 
 
 def load_config(source: str) -> tuple[AuditConfig, Path]:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from governance.backends.prompts import BoundPrompt
 from governance.backends.shapes import check_reading
@@ -36,13 +36,6 @@ from governance.registry import nearest
 from governance.sources import Dataset, digest_source, locate
 from governance.vendorfacts import VendorFacts, load_vendor
 
-if TYPE_CHECKING:
-    pass
-
-LIBRARIES = (
-    "steelyard", "torch", "transformers", "tokenizers", "opacus", "fairlearn", "presidio-analyzer", "spacy",
-    "scikit-learn", "numpy", "scipy", "pyarrow", "duckdb", "dp-accounting", "openai", "anthropic", "skops", "faker",
-)  # fmt: skip
 WEIGHT_FILES = (".safetensors", ".gguf", ".json", ".txt", ".model", ".jinja", ".py")
 
 

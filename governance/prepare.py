@@ -47,7 +47,6 @@ LIBRARIES = (
     "steelyard", "torch", "transformers", "tokenizers", "opacus", "fairlearn", "presidio-analyzer", "spacy",
     "scikit-learn", "numpy", "scipy", "pyarrow", "duckdb", "dp-accounting", "openai", "anthropic", "skops", "faker",
 )  # fmt: skip
-WEIGHT_FILES = (".safetensors", ".gguf", ".json", ".txt", ".model", ".jinja", ".py")
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from governance.config import Audit, Bands, Name
-from governance.configfile import find, read_yaml, validate
-from governance.errors import ConfigError
+from governance.config import Audit, Bands, Name, read_if
 
 KINDS: Mapping[str, str] = {
     "classification": "evaluators.decisions:DecisionGaps",
@@ -69,11 +67,4 @@ def load_table_config(source: str) -> tuple[TableAuditConfig, Path] | None:
     Raises:
         ConfigError: the message names file and key.
     """
-    try:
-        path = find("audits", source)
-        raw = read_yaml(path)
-    except ConfigError:
-        return None  # `load_config` says what is wrong
-    if "table" not in raw:
-        return None
-    return validate(TableAuditConfig, raw, path), path
+    return read_if(TableAuditConfig, "table", source)

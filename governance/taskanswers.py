@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evaluators.costs import Prices
 from evaluators.tasks.base import Item, Reply, Scores, ratio
-from evaluators.tasks.service import Prices
 from evaluators.tasks.sheet import Answered
 from governance import atrest
+from governance.answers import keep
 from governance.backends.base import Answer
 from governance.dataset import ScrubbedItems
-from governance.files import private_folder, write_atomic
 from governance.measure import Unit
 from governance.modelconfig import ClosedModel, ModelConfig
 
@@ -82,7 +81,7 @@ def save_replies(
         "version": pa.array([answer.version for answer in answers], pa.string()),
         **{name: pa.array(values, pa.float64()) for name, values in references.items()},
     }
-    return _keep(pa.table(columns), path)
+    return keep(pa.table(columns), path)
 
 
 def copy_replies(source: Path, target: Path, clusters: NDArray[np.int64]) -> Path:
@@ -102,21 +101,7 @@ def copy_replies(source: Path, target: Path, clusters: NDArray[np.int64]) -> Pat
     table = pq.read_table(atrest.plain(source))
     place = table.column_names.index("cluster")
     own = pa.array(clusters[table["index"].to_numpy()], pa.int64())
-    return _keep(table.set_column(place, "cluster", own), target)
-
-
-def _keep(table: object, path: Path) -> Path:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    assert isinstance(table, pa.Table)  # noqa: S101 - narrows the type
-    private_folder(path.parent)
-    buffer = BytesIO()
-    pq.write_table(table, buffer)
-    if table["output"].null_count < len(table):
-        return atrest.keep(path, buffer.getvalue())
-    write_atomic(path, buffer.getvalue())
-    return path
+    return keep(table.set_column(place, "cluster", own), target)
 
 
 def load_replies(path: Path) -> Given:

@@ -8,11 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, PositiveInt, model_validator
 
-from governance.config import Audit, Bands, EvaluatorConfig, Name, ScrubConfig
-from governance.configfile import find, read_yaml, validate
-from governance.errors import ConfigError
+from governance.config import Audit, Bands, EvaluatorConfig, Name, ScrubConfig, check_models, read_if
 from governance.modelconfig import Frozen, ModelConfig
-from governance.registry import nearest
 
 TASKS: Mapping[str, str] = {
     "description": "evaluators.tasks.description:Description",
@@ -93,10 +90,7 @@ class TaskAuditConfig(Audit):
 
     @model_validator(mode="after")
     def _named_models(self) -> TaskAuditConfig:
-        for key in ("candidate", "incumbent"):
-            name = getattr(self, key)
-            if name is not None and name not in self.models:
-                raise ValueError(f"{key}: no model '{name}'. {nearest(name, self.models)}")
+        check_models(self.models, candidate=self.candidate, incumbent=self.incumbent)
         return self
 
     @property
@@ -111,11 +105,4 @@ def load_task_config(source: str) -> tuple[TaskAuditConfig, Path] | None:
     Raises:
         ConfigError: the message names file and key.
     """
-    try:
-        path = find("audits", source)
-        raw = read_yaml(path)
-    except ConfigError:
-        return None  # `load_config` says what is wrong
-    if "task" not in raw:
-        return None
-    return validate(TaskAuditConfig, raw, path), path
+    return read_if(TaskAuditConfig, "task", source)

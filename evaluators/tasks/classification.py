@@ -15,23 +15,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluators.base import HELD_OUT, Predictions, Probe, Setting, Subject
-from evaluators.costs import row_costs
-from evaluators.tasks.service import versions_reported
+from evaluators.costs import prices_of
+from evaluators.tasks.service import Sheet, cost, latency, versions_reported
 from governance.compare import METRICS, Side, paired_differences
 from governance.comparison import holm_adjusted
 from governance.curves import Curve
 from governance.dataset import ModelText
-from governance.measure import Fact, Measurement, NotMeasured, Outcome, Unit
+from governance.measure import Fact, NotMeasured, Outcome, Unit
 from governance.statistics.bootstrap import DRAWS, LEAST_DRAWS, ClusterBootstrap, percentile_interval
 from governance.statistics.curves import reliability
-from governance.statistics.intervals import Interval, clustered_wilson, open_ends, quantile_interval
+from governance.statistics.intervals import Interval
 from governance.statistics.scores import UNANSWERED, Auc, class_codes, class_counts, class_scores, rarest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TASK = "classification"
-_QUANTILES = {"quality.latency_p50": 0.5, "quality.latency_p95": 0.95}
 
 
 @dataclass(frozen=True)
@@ -141,6 +140,11 @@ class _Sheet:
         return self.setting.test.clusters[self.answers.index]
 
     @cached_property
+    def sheet(self) -> Sheet:
+        setting = self.setting
+        return Sheet(self.subject.name, TASK, self.asked_clusters, setting.level, setting.seed, self.draws)
+
+    @cached_property
     def asked_predicted(self) -> NDArray[np.int64]:
         return class_codes(self.answers.labels, self.setting.labels.classes)
 
@@ -176,20 +180,26 @@ class _Sheet:
         names = ["coverage", "accuracy", "accuracy_all", "balanced_accuracy", "precision", "recall", "f1", "auc"]
         names += ["latency_p50", "latency_p95", "cost"]
         if len(self.answers) == 0:
-            return [self._missing(f"quality.{name}", "no held-out row was asked") for name in names]
+            return [self.sheet.missing(f"quality.{name}", "no held-out row was asked") for name in names]
         right = self.answered & (self.asked_predicted == self.asked_truth)
         asked = np.ones_like(right)
         outcomes = [
-            self._rate("quality.coverage", self.answered, asked),
-            self._rate("quality.accuracy_all", right, asked),
+            self.sheet.rate("quality.coverage", self.answered, asked),
+            self.sheet.rate("quality.accuracy_all", right, asked),
         ]
         if not self.answered.any():
             reason = f"none of the {len(asked)} rows asked was answered"
             return outcomes + [
-                self._missing(f"quality.{name}", reason) for name in names if name not in ("coverage", "accuracy_all")
+                self.sheet.missing(f"quality.{name}", reason)
+                for name in names
+                if name not in ("coverage", "accuracy_all")
             ]
-        outcomes.append(self._rate("quality.accuracy", right, self.answered))
-        return outcomes + self._scores() + [self._auc()] + self._latency() + [self._cost()]
+        outcomes.append(self.sheet.rate("quality.accuracy", right, self.answered))
+        answers, sheet = self.answers, self.sheet
+        tokens = {"tokens_in": answers.tokens_in, "tokens_out": answers.tokens_out}
+        served = latency(sheet, answers.seconds, self.answered)
+        served.append(cost(sheet, prices_of(self.subject), seconds=answers.seconds, **tokens))
+        return outcomes + self._scores() + [self._auc()] + served
 
     def _scores(self) -> list[Outcome]:
         """Balanced accuracy, precision, recall and F1."""
@@ -206,11 +216,11 @@ class _Sheet:
             metric, value = f"quality.{name}", float(sample[name])
             reason = self._undefined(name, truth, predicted)
             if reason is not None:
-                outcomes.append(self._missing(metric, reason))
+                outcomes.append(self.sheet.missing(metric, reason))
             elif self.positive is not None and name in ("precision", "recall"):
                 hit = self.answered & (self.asked_predicted == self.positive) & (self.asked_truth == self.positive)
                 among = self.asked_predicted if name == "precision" else self.asked_truth
-                outcomes.append(self._rate(metric, hit, self.answered & (among == self.positive)))
+                outcomes.append(self.sheet.rate(metric, hit, self.answered & (among == self.positive)))
             else:
                 bounds = percentile_interval(draws[name], value, level=self.setting.level, clusters=clusters)
                 counts = {"classes": int(present.sum()), "clusters": boot.count, "clusters_of_rarest_class": clusters}
@@ -236,11 +246,11 @@ class _Sheet:
     def _auc(self) -> Outcome:
         metric, scores = "quality.auc", self.answers.scores
         if scores is None:
-            return self._missing(metric, "gives labels without scores")
+            return self.sheet.missing(metric, "gives labels without scores")
         scored = self.answered & np.isfinite(scores).all(axis=1)
         truth, clusters = self.asked_truth[scored], self.asked_clusters[scored]
         if len(np.unique(truth)) < 2:
-            return self._missing(metric, f"the {len(truth)} rows with scores are not of two classes")
+            return self.sheet.missing(metric, f"the {len(truth)} rows with scores are not of two classes")
         boot = ClusterBootstrap(clusters, draws=self.draws, seed=self.setting.seed)
         auc, few = Auc(scores[scored], truth, self.positive), rarest(truth, boot.codes)
         value = float(auc()[0])
@@ -250,82 +260,8 @@ class _Sheet:
             counts["answered_without_scores"] = unscored
         return self._score(metric, value, bounds, n=len(truth), counts=counts)
 
-    def _latency(self) -> list[Outcome]:
-        """Over all rows asked: a row that failed slowly was waited for too; one without a time was never asked."""
-        timed = self.answers.seconds > 0
-        if not timed.any():
-            return [self._missing(metric, "its answers carry no times") for metric in _QUANTILES]
-        outcomes: list[Outcome] = []
-        for metric, quantile in _QUANTILES.items():
-            value, bounds = quantile_interval(self.answers.seconds[timed], quantile, self.setting.level)
-            method = "order statistics over all rows asked, failed ones included; rows taken as independent"
-            total = float(self.answers.seconds[timed].sum())  # of which throughput is made
-            counts = {"failed": int((~self.answered & timed).sum()), "seconds": total}
-            outcomes.append(
-                self._measured(
-                    metric, value, bounds, n=int(timed.sum()), unit=Unit.SECONDS, method=method, counts=counts
-                )
-            )
-        return outcomes
-
-    def _cost(self) -> Outcome:
-        """Money per 1,000 rows asked, by tokens where they are priced and counted, else by time."""
-        costs = row_costs(self.subject, self.answers)
-        if isinstance(costs, str):
-            return self._missing("quality.cost", costs)
-        each, basis, clusters = costs.each[costs.known], costs.basis, self.asked_clusters[costs.known]
-        boot = ClusterBootstrap(clusters, draws=self.draws, seed=self.setting.seed)
-        table = boot.table(np.stack([each * 1000, np.ones_like(each)], axis=1))
-        cost, rows = boot.sums(table).T
-        value = float(each.mean() * 1000)
-        # A constant price per row has no spread to resample, and needs none: it is known.
-        bounds = Interval(value, value)
-        if np.ptp(each) > 1e-12 * abs(each.mean()):
-            reach = (0.0, float("inf"))
-            bounds = open_ends(
-                percentile_interval(cost / rows, value, level=self.setting.level, clusters=boot.count, reach=reach)
-            )
-        method = f"mean per 1,000 rows by {basis}, in {self.subject.currency}; cluster bootstrap, {self.draws} draws"
-        return self._measured("quality.cost", value, bounds, n=len(each), unit=Unit.MONEY, method=method, counts={})
-
-    def _rate(self, metric: str, hits: NDArray[np.bool_], among: NDArray[np.bool_]) -> Outcome:
-        _, codes = np.unique(self.asked_clusters[among], return_inverse=True)
-        rate = clustered_wilson(np.bincount(codes, hits[among]), np.bincount(codes), self.setting.level)
-        counts = {"successes": int(hits[among].sum()), "rows": rate.n, "clusters": rate.clusters}
-        method = "Wilson on the effective sample size (Rao-Scott)"
-        bounds = Interval(rate.low, rate.high)
-        return self._measured(metric, rate.value, bounds, n=rate.n, unit=Unit.RATE, method=method, counts=counts)
-
     def _score(
         self, metric: str, value: float, bounds: tuple[float, float], *, n: int, counts: Mapping[str, float]
     ) -> Outcome:
         method = f"cluster bootstrap, {self.draws} draws"
-        return self._measured(metric, value, Interval(*bounds), n=n, unit=Unit.SCORE, method=method, counts=counts)
-
-    def _measured(
-        self,
-        metric: str,
-        value: float,
-        bounds: Interval,
-        *,
-        n: int,
-        unit: Unit,
-        method: str,
-        counts: Mapping[str, float],
-    ) -> Outcome:
-        return Measurement(
-            metric=metric,
-            value=value,
-            low=bounds.low,
-            high=bounds.high,
-            level=self.setting.level,
-            n=n,
-            unit=unit,
-            method=method,
-            model=self.subject.name,
-            task=TASK,
-            counts=counts,
-        )
-
-    def _missing(self, metric: str, reason: str) -> NotMeasured:
-        return NotMeasured(metric=metric, reason=reason, model=self.subject.name, task=TASK)
+        return self.sheet.measured(metric, value, Interval(*bounds), n=n, unit=Unit.SCORE, method=method, counts=counts)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evaluators.costs import Prices, row_costs
 from governance.measure import Fact, Measurement, NotMeasured, Outcome, Unit
 from governance.statistics.bootstrap import DRAWS, ClusterBootstrap, percentile_interval
 from governance.statistics.intervals import Bounds, Interval, clustered_wilson, open_ends, quantile_interval
@@ -103,21 +104,6 @@ def latency(sheet: Sheet, seconds: NDArray[np.float64], answered: NDArray[np.boo
     return outcomes
 
 
-@dataclass(frozen=True)
-class Prices:
-    """What a model's answers cost.
-
-    Attributes:
-        per_hour: an hour of its hardware; None: not stated.
-        per_million_tokens: (read, written); None: not stated.
-        currency: of both.
-    """
-
-    per_hour: float | None
-    per_million_tokens: tuple[float, float] | None
-    currency: str
-
-
 def cost(
     sheet: Sheet,
     prices: Prices,
@@ -127,17 +113,10 @@ def cost(
     tokens_out: NDArray[np.int64] | None,
 ) -> Outcome:
     """Money per 1,000 rows asked, by tokens where they are priced and counted, else by time."""
-    million, hour, clusters = prices.per_million_tokens, prices.per_hour, sheet.clusters
-    timed = seconds > 0
-    if million is not None and tokens_in is not None and tokens_out is not None:
-        each, basis = (tokens_in * million[0] + tokens_out * million[1]) / 1e6, "tokens"
-    elif hour is not None and timed.any():
-        each, basis = seconds[timed] * hour / 3600, "time"
-        clusters = clusters[timed]
-    else:
-        stated = million is not None or hour is not None
-        reason = "a price is stated, but its answers carry neither token counts nor times"
-        return sheet.missing("quality.cost", reason if stated else "no price stated in the config")
+    costs = row_costs(prices, seconds=seconds, tokens_in=tokens_in, tokens_out=tokens_out)
+    if isinstance(costs, str):
+        return sheet.missing("quality.cost", costs)
+    each, clusters = costs.each[costs.known], sheet.clusters[costs.known]
     boot = ClusterBootstrap(clusters, draws=sheet.draws, seed=sheet.seed)
     table = boot.table(np.stack([each * 1000, np.ones_like(each)], axis=1))
     money, rows = boot.sums(table).T
@@ -147,7 +126,7 @@ def cost(
     if np.ptp(each) > 1e-12 * abs(each.mean()):
         reach = (0.0, float("inf"))
         bounds = percentile_interval(money / rows, value, level=sheet.level, clusters=boot.count, reach=reach)
-    method = f"mean per 1,000 rows by {basis}, in {prices.currency}; cluster bootstrap, {sheet.draws} draws"
+    method = f"mean per 1,000 rows by {costs.basis}, in {prices.currency}; cluster bootstrap, {sheet.draws} draws"
     ends = open_ends(bounds)
     return sheet.measured("quality.cost", value, ends, n=len(each), unit=Unit.MONEY, method=method, counts={})
 

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluators.bygroup import mean_outcomes, rate_outcomes
+from evaluators.costs import Prices
 from evaluators.cuts import NO_GROUPS, Cut
 from evaluators.table import Rows
 from evaluators.tasks.base import Item, Reply, Scores, Task, ratio
 from evaluators.tasks.own import Own
-from evaluators.tasks.service import Prices, Sheet, cost, latency, versions_reported
+from evaluators.tasks.service import Sheet, cost, latency, versions_reported
 from governance.comparison import detectable, holm_adjusted, paired_p
 from governance.measure import Outcome, Unit
 from governance.statistics.bootstrap import ClusterBootstrap, percentile_interval

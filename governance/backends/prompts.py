@@ -48,7 +48,41 @@ def normalise(answer: str) -> str:
     return text.casefold()
 
 
-class Prompt(BaseModel):
+class PromptFile(BaseModel):
+    """What every prompt is: one file per task, language and version.
+
+    Attributes:
+        task: what is asked.
+        language: of the prompt and of the answers.
+        version: rises whenever a word changes.
+        system: the system message; has no slots.
+        user: the user message.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: str = Field(min_length=1)
+    language: Literal["en", "zh"]
+    version: int = Field(ge=1)
+    system: str
+    user: str
+
+    @property
+    def name(self) -> str:
+        """Its name among the shipped ones, e.g. "recommend.en.v1"."""
+        return f"{self.task}.{self.language}.v{self.version}"
+
+    @classmethod
+    def load(cls, source: str, base: Path = Path()) -> Self:
+        """Read a shipped prompt by name, or a user's by path; relative ones start from `base`.
+
+        Raises:
+            ConfigError: no such prompt, or not one.
+        """
+        return configfile.read(cls, configfile.find(FOLDER, source, base))
+
+
+class Prompt(PromptFile):
     """A task put to a language model, and how its answers are read.
 
     Attributes:
@@ -61,13 +95,6 @@ class Prompt(BaseModel):
         positive: the label in `answers` that stands for a task's positive class, whatever its own name.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    task: str = Field(min_length=1)
-    language: Literal["en", "zh"]
-    version: int = Field(ge=1)
-    system: str
-    user: str
     answers: dict[str, list[str]] = Field(default_factory=dict)
     positive: str | None = None
 
@@ -88,20 +115,6 @@ class Prompt(BaseModel):
             raise ValueError(f"positive: expected a label of answers, found {self.positive!r}")
         _index(self.answers)
         return self
-
-    @property
-    def name(self) -> str:
-        """Its name among the shipped ones, e.g. "recommend.en.v1"."""
-        return f"{self.task}.{self.language}.v{self.version}"
-
-    @classmethod
-    def load(cls, source: str, base: Path = Path()) -> Prompt:
-        """Read a shipped prompt by name, or a user's by path; relative ones start from `base`.
-
-        Raises:
-            ConfigError: no such prompt, or not one.
-        """
-        return configfile.read(cls, configfile.find(FOLDER, source, base))
 
     def bind(self, labels: Labels) -> BoundPrompt:
         """Fit the prompt to a task's classes.

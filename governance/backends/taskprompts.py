@@ -10,14 +10,12 @@ import json
 import re
 from collections.abc import Collection
 from functools import cached_property
-from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import model_validator
 
-from governance import configfile
 from governance.backends.base import Request
-from governance.backends.prompts import FOLDER, normalise
+from governance.backends.prompts import PromptFile, normalise
 from governance.dataset import ModelText, joined
 from governance.errors import ConfigError
 from governance.registry import nearest
@@ -29,7 +27,7 @@ _ORDER = re.compile(  # possessive, or an answer of white space would take minut
 )
 
 
-class TaskPrompt(BaseModel):
+class TaskPrompt(PromptFile):
     """A task put to a language model that writes, or that orders candidates.
 
     Attributes:
@@ -42,13 +40,6 @@ class TaskPrompt(BaseModel):
         no_answer: what the model is told to write where the text holds no answer; read as "".
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    task: str = Field(min_length=1)
-    language: Literal["en", "zh"]
-    version: int = Field(ge=1)
-    system: str
-    user: str
     no_answer: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -63,20 +54,6 @@ class TaskPrompt(BaseModel):
         if any(not normalise(phrase) for phrase in self.no_answer):
             raise ValueError("no_answer: a phrase is empty once quotes and full stops are gone")
         return self
-
-    @property
-    def name(self) -> str:
-        """Its name among the shipped ones, e.g. "qa.en.v1"."""
-        return f"{self.task}.{self.language}.v{self.version}"
-
-    @classmethod
-    def load(cls, source: str, base: Path = Path()) -> TaskPrompt:
-        """Read a shipped prompt by name, or a user's by path; relative ones start from `base`.
-
-        Raises:
-            ConfigError: no such prompt, or not one.
-        """
-        return configfile.read(cls, configfile.find(FOLDER, source, base))
 
     def bind(self, shown: Collection[str], *, ranks: bool) -> BoundTaskPrompt:
         """Fit the prompt to a task.
