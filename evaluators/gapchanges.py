@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluators.pairs import Cut, Pair
+from governance.statistics.bootstrap import DRAWS, LEAST_DRAWS
 from governance.statistics.gapchange import MOST_RATES, PairedRates
 from governance.statistics.intervals import Bounds
 
@@ -20,6 +21,26 @@ if TYPE_CHECKING:
 
 GAPS = {"demographic_parity": ("selection_rate",), "equalized_odds": ("true_positive_rate", "false_positive_rate")}
 """Gap -> the rates in any of which it is the largest difference between two groups."""
+
+
+@dataclass(frozen=True)
+class GapSettings:
+    """Settings of evaluators that measure how gaps change.
+
+    Attributes:
+        min_rows: answered rows that a group needs.
+        min_class_rows: positives (negatives) that its true-positive (false-positive) rate needs.
+        draws: resamples behind the intervals of changes.
+    """
+
+    min_rows: int = 30
+    min_class_rows: int = 10
+    draws: int = DRAWS
+
+    def __post_init__(self) -> None:
+        for name, least in (("min_rows", 1), ("min_class_rows", 1), ("draws", LEAST_DRAWS)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}: expected at least {least}, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, slots=True)

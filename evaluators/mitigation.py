@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluators.base import Probe, Setting, Subject
-from evaluators.gapchanges import GAPS, gap_change, resampled
+from evaluators.gapchanges import GAPS, GapSettings, gap_change, resampled
 from evaluators.pairs import RATES, Cut, Pair
 from governance.compare import paired_differences
 from governance.groups.gaps import WILSON, WILSON_GAP
 from governance.measure import ANY, EVERYONE, Measurement, NotMeasured, Outcome, Slice, Unit
-from governance.statistics.bootstrap import DRAWS, LEAST_DRAWS
 from governance.statistics.intervals import Bounds, Rate, clustered_wilson, spread_interval
 from governance.statistics.multiplicity import sidak
 
@@ -31,26 +30,12 @@ OVERALL = ("accuracy", "balanced_accuracy")
 
 
 @dataclass(frozen=True)
-class MitigationPrice:
+class MitigationPrice(GapSettings):
     """Levels and paired changes of every mitigated model and of those that they stand on.
 
     Changes are `mitigated - base`. Intervals over groups hold for all of them at once, so that among many groups none
     looks harmed by chance alone; the change of a gap has bounds of its own (`statistics.gapchange`).
-
-    Attributes:
-        min_rows: answered rows that a group needs.
-        min_class_rows: positives (negatives) that its true-positive (false-positive) rate needs.
-        draws: resamples behind the intervals of changes.
     """
-
-    min_rows: int = 30
-    min_class_rows: int = 10
-    draws: int = DRAWS
-
-    def __post_init__(self) -> None:
-        for name, least in (("min_rows", 1), ("min_class_rows", 1), ("draws", LEAST_DRAWS)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name}: expected at least {least}, got {getattr(self, name)}")
 
     def probes(self, setting: Setting) -> Sequence[Probe]:  # noqa: ARG002 - the protocol's
         """None: the held-out rows are all it needs."""

@@ -18,13 +18,13 @@ import numpy as np
 from evaluators.attack import MEMBERS, Attacked, confidence, members, why_not
 from evaluators.base import HELD_OUT, Predictions, Probe, Setting, Subject
 from evaluators.costs import prices_of, row_costs
-from evaluators.gapchanges import GAPS, gap_change
+from evaluators.gapchanges import GAPS, GapSettings, gap_change
 from evaluators.pairs import Pair
 from governance.compare import METRICS, Side, paired_differences
 from governance.comparison import holm_adjusted, judged
 from governance.dataset import ScrubbedDataset
 from governance.measure import ANY, EVERYONE, Measurement, NotMeasured, Outcome, Slice, Unit
-from governance.statistics.bootstrap import DRAWS, LEAST_DRAWS, ClusterBootstrap, percentile_interval
+from governance.statistics.bootstrap import ClusterBootstrap, percentile_interval
 from governance.statistics.intervals import clustered_wilson
 from governance.statistics.scores import class_codes
 
@@ -36,23 +36,8 @@ FAR = (float("-inf"), float("inf"))
 
 
 @dataclass(frozen=True)
-class TwinPrice:
-    """How every model that has a twin differs from it: `model - twin`, or their ratio.
-
-    Attributes:
-        min_rows: answered rows that a group needs.
-        min_class_rows: positives (negatives) that its true-positive (false-positive) rate needs.
-        draws: resamples behind the intervals of changes.
-    """
-
-    min_rows: int = 30
-    min_class_rows: int = 10
-    draws: int = DRAWS
-
-    def __post_init__(self) -> None:
-        for name, least in (("min_rows", 1), ("min_class_rows", 1), ("draws", LEAST_DRAWS)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name}: expected at least {least}, got {getattr(self, name)}")
+class TwinPrice(GapSettings):
+    """How every model that has a twin differs from it: `model - twin`, or their ratio."""
 
     def probes(self, setting: Setting) -> Sequence[Probe]:  # noqa: ARG002 - the protocol's
         """None: the held-out rows, and those that the membership attack asks about, are all it needs."""

@@ -11,7 +11,6 @@ import dataclasses
 import datetime
 import functools
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +21,7 @@ import numpy as np
 
 from evaluators.base import HELD_OUT, Draws, Found, Predictions, Probe, Reads, Setting, Subject
 from governance.answers import copy_answers, load_answers, save_answers
+from governance.asked import load_scrubber, sample, stand, tell_failed
 from governance.auditrows import Rows, run_account, scrubbed_rows
 from governance.backends.base import Answer, Backend, ByRow, Capability, DecidesByGroup, Rewords, in_parts
 from governance.backends.gates import ScrubGate
@@ -162,10 +162,7 @@ class _Audit:
     @cached_property
     def _scrubber(self) -> Scrubber:
         """Loaded when first needed: a run whose stages are all there never needs it."""
-        from governance.privacy.scrubber import Scrubber
-
-        with self.progress.stage("load the scrubber"):
-            return Scrubber(self.plan.scrub)
+        return load_scrubber(self.plan.scrub, self.progress)
 
     @cached_property
     def _gate(self) -> ScrubGate:
@@ -204,7 +201,7 @@ class _Audit:
 
     def _answer(self, one: Contender, setting: Setting, probes: Sequence[Probe]) -> Path:
         """Ask a model everything: held-out rows and probes. Kept as one stage."""
-        held_out = self._asked(one, len(setting.test))
+        held_out = sample(self.plan.config.models[one.name].rows, len(setting.test), self.plan.config.seed)
         asked = [probe for probe in probes if one.trained or not probe.trained_only]
         rows = setting.test.take(held_out)
         rows = dataclasses.replace(rows, texts=tuple(one.shown(rows.texts)))
@@ -223,10 +220,8 @@ class _Audit:
             **({"wordings": [wording.digest() for wording in one.wordings]} if one.wordings else {}),
         }
         finished = self.store.path("answers", inputs)
-        if finished.exists():
-            if not json.loads((finished / "facts.json").read_bytes())["failed"]:
-                return finished
-            shutil.rmtree(finished)  # a new record asks failed rows again; the others' answers were kept
+        if stand(finished):
+            return finished
         backend = one.open()
         try:
             asked = [probe for probe in asked if {Capability.CLASSIFY, *probe.needs} <= backend.capabilities]
@@ -242,9 +237,7 @@ class _Audit:
                 write_atomic(working / "facts.json", json.dumps({**facts_of(backend), "failed": failed}).encode())
         finally:
             backend.close()
-        if failed:
-            counted = f"{failed} of {total} rows have no usable answer; coverage counts them"
-            self.progress.say(f"  {one.name}: {counted}, and --again asks them again")
+        tell_failed(self.progress, one.name, failed, total)
         return finished
 
     def _ask_rows(self, backend: Backend, rows: ScrubbedDataset, groups: Sequence[str | None] | None) -> list[Answer]:
@@ -266,14 +259,6 @@ class _Audit:
             return cast("DecidesByGroup", backend).classify_in_groups(texts[part], groups[part])
 
         return in_parts(backend, len(texts), ask, part=ASKED_AT_ONCE, advance=self.progress.advance)
-
-    def _asked(self, one: Contender, n: int) -> NDArray[np.int64]:
-        """Which held-out rows a model is weighed on: all, or a seeded sample, the same for all models of one size."""
-        limit = self.plan.config.models[one.name].rows
-        if limit is None or limit >= n:
-            return np.arange(n)
-        order = np.random.default_rng(self.plan.config.seed).permutation(n)
-        return np.sort(order[:limit])
 
     # -- evaluate -> record -------------------------------------------------------------------
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from governance.files import write_atomic
 from governance.formats import ClassFiles
 from governance.modelconfig import ClassifierModel
 from governance.prepare import Plan, source_of
+from governance.privacy.shards import scrub_kept
 from governance.progress import Progress
 from governance.sources import PACKAGE
 from governance.store import Store, code_digest, versions
@@ -71,7 +71,13 @@ def scrubbed_rows(plan: Plan, store: Store, progress: Progress) -> Rows:
     if not finished.exists():
         index = np.concatenate([split.train, split.test])
         with progress.stage("scrub", len(index)), store.building(finished) as working:
-            texts, replaced = _scrubbed(plan, plan.dataset.raw_texts(index), working / "shards", progress)
+            texts, replaced = scrub_kept(
+                plan.dataset.raw_texts(index),
+                plan.scrub,
+                workers=plan.config.scrub.workers,
+                keep=working / "shards",
+                advance=progress.advance,
+            )
             sealed = _sealed(plan, index, texts)
             train, test = _one_side(sealed, len(split.train))
             atrest.keep(working / "train.parquet", sealed.take(train).save)
@@ -84,19 +90,6 @@ def scrubbed_rows(plan: Plan, store: Store, progress: Progress) -> Rows:
         replaced=json.loads((finished / "replaced.json").read_bytes()),
         duplicates=split.duplicates,
     )
-
-
-def _scrubbed(plan: Plan, raw: list[str], shards: Path, progress: Progress) -> tuple[list[Any], dict[str, int]]:
-    from governance.privacy.shards import scrub_shards
-
-    texts: list[Any] = []
-    replaced: Counter[str] = Counter()
-    for shard in scrub_shards(raw, plan.scrub, workers=plan.config.scrub.workers, keep=shards):
-        texts += [scrubbed.text for scrubbed in shard]
-        for scrubbed in shard:
-            replaced.update(scrubbed.counts)
-        progress.advance(len(shard))
-    return texts, dict(sorted(replaced.items()))
 
 
 def _sealed(plan: Plan, index: NDArray[np.int64], texts: Sequence[Any]) -> ScrubbedDataset:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from governance.asked import sample
 from governance.backends.base import Request
 from governance.backends.limits import Limits
 from governance.backends.prompts import BoundPrompt, Prompt
@@ -71,7 +72,7 @@ def preflight(source: str, assumed: Assumed | None = None) -> Preflight:
         lambda: dataset.split(rows=config.data.rows, test_share=config.data.test_share, seed=config.seed),
     )
     asked = {
-        name: split.test[_sample(model.rows, len(split.test), config.seed)] for name, model in config.models.items()
+        name: split.test[sample(model.rows, len(split.test), config.seed)] for name, model in config.models.items()
     }
     whole = HeldOut(
         clusters=dataset.clusters[split.test],
@@ -112,7 +113,7 @@ def _of_task(config: TaskAuditConfig, path: Path, source: str, assumed: Assumed)
     """Plan an audit of a task: all of its rows are held out."""
     plan = prepare_task(config, path, keyless=True)
     chosen = plan.items.sample(config.data.rows, config.seed)
-    asked = {name: chosen[_sample(model.rows, len(chosen), config.seed)] for name, model in config.models.items()}
+    asked = {name: chosen[sample(model.rows, len(chosen), config.seed)] for name, model in config.models.items()}
     held = {
         name: HeldOut(
             clusters=plan.items.clusters[index],
@@ -185,13 +186,6 @@ def _data(config: AuditConfig, path: Path) -> tuple[Dataset, Labels, Roles]:
     if data.cleaning is not None:
         dataset = clean_dataset(dataset, data.cleaning.made(), language=config.language)
     return dataset, within(str(path), lambda: classes_of(file, dataset, roles, data.positive)), roles
-
-
-def _sample(limit: int | None, n: int, seed: int) -> NDArray[np.int64]:
-    """The held-out rows that a model with `rows: limit` is asked, as the audit draws them."""
-    if limit is None or limit >= n:
-        return np.arange(n)
-    return np.sort(np.random.default_rng(seed).permutation(n)[:limit])
 
 
 def _prompt(path: Path, key: str, source: str, labels: Labels) -> BoundPrompt:

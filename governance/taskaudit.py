@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections import Counter
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +19,7 @@ import numpy as np
 
 from evaluators.tasks.sheet import Asked, measured
 from governance import atrest
+from governance.asked import load_scrubber, sample, stand, tell_failed
 from governance.backends.base import Answer, Backend, ByRow, Capability, Likelihoods, Ranks, Request, Writes, in_parts
 from governance.backends.gates import ScrubGate
 from governance.backends.givenreplies import Replies, read_replies
@@ -35,6 +36,7 @@ from governance.errors import BackendError
 from governance.files import digest_file, digest_of, write_atomic
 from governance.measure import Outcome
 from governance.modelconfig import PredictionsModel
+from governance.privacy.shards import scrub_kept
 from governance.progress import Progress
 from governance.record import PREDICTIONS, ModelEntry, RunRecord
 from governance.rundir import alone, existing, recorded, run_directory
@@ -105,10 +107,7 @@ class _TaskAudit:
     @cached_property
     def _scrubber(self) -> Scrubber:
         """Loaded when first needed: a run whose stages are all there never needs it."""
-        from governance.privacy.scrubber import Scrubber
-
-        with self.progress.stage("load the scrubber"):
-            return Scrubber(self.plan.scrub)
+        return load_scrubber(self.plan.scrub, self.progress)
 
     @cached_property
     def _gate(self) -> ScrubGate:
@@ -135,25 +134,24 @@ class _TaskAudit:
         if not finished.exists():
             chosen = plan.items.sample(config.data.rows, config.seed)
             with self.store.building(finished) as working:
-                replaced: Counter[str] = Counter()
-                items = plan.items.scrubbed(chosen, lambda raw: self._scrub_texts(raw, working / "shards", replaced))
+                replaced: dict[str, int] = {}
+                shards = working / "shards"
+                items = plan.items.scrubbed(chosen, lambda raw: self._scrub_texts(raw, shards, replaced))
                 atrest.keep(working / "items.parquet", items.save)
-                write_atomic(working / "replaced.json", json.dumps(dict(sorted(replaced.items()))).encode())
+                write_atomic(working / "replaced.json", json.dumps(replaced).encode())
+                shutil.rmtree(shards)
         return (
             ScrubbedItems.load(atrest.plain(finished / "items.parquet")),
             json.loads((finished / "replaced.json").read_bytes()),
         )
 
-    def _scrub_texts(self, raw: list[str], shards: Path, replaced: Counter[str]) -> list[ScrubbedText]:
-        from governance.privacy.shards import scrub_shards
-
-        texts: list[ScrubbedText] = []
+    def _scrub_texts(self, raw: list[str], shards: Path, replaced: dict[str, int]) -> list[ScrubbedText]:
+        workers = self.plan.config.scrub.workers
         with self.progress.stage("scrub", len(raw)):
-            for shard in scrub_shards(raw, self.plan.scrub, workers=self.plan.config.scrub.workers, keep=shards):
-                texts += [scrubbed.text for scrubbed in shard]
-                for scrubbed in shard:
-                    replaced.update(scrubbed.counts)
-                self.progress.advance(len(shard))
+            texts, counts = scrub_kept(
+                raw, self.plan.scrub, workers=workers, keep=shards, advance=self.progress.advance
+            )
+        replaced.update(counts)
         return texts
 
     # -- ask ----------------------------------------------------------------------------------
@@ -219,7 +217,7 @@ class _TaskAudit:
 
     def _answer(self, one: Contender, items: ScrubbedItems, requests: Sequence[Request]) -> Path:
         """Ask a model every row. Kept as one stage."""
-        asked = self._asked(one, len(items))
+        asked = sample(self.plan.config.models[one.name].rows, len(items), self.plan.config.seed)
         inputs = {
             "model": one.identity(),
             "rows": [_said(requests[i]) for i in asked],
@@ -229,12 +227,8 @@ class _TaskAudit:
             "code": code_digest("governance.taskanswers", "governance.backends.base"),
         }
         finished = self.store.path("answers", inputs)
-        if finished.exists():
-            if not json.loads((finished / "facts.json").read_bytes())["failed"]:
-                return finished
-            for left in finished.iterdir():  # a new record asks failed rows again; the others' answers were kept
-                left.unlink()
-            finished.rmdir()
+        if stand(finished):
+            return finished
         backend = one.open()
         try:
             with self.progress.stage(f"ask {one.name}", len(asked)), self.store.building(finished) as working:
@@ -246,9 +240,7 @@ class _TaskAudit:
                 write_atomic(working / "facts.json", json.dumps({**facts_of(backend), "failed": failed}).encode())
         finally:
             backend.close()
-        if failed:
-            counted = f"{failed} of {len(asked)} rows have no usable answer; coverage counts them"
-            self.progress.say(f"  {one.name}: {counted}, and --again asks them again")
+        tell_failed(self.progress, one.name, failed, len(asked))
         return finished
 
     def _ask(
@@ -281,13 +273,6 @@ class _TaskAudit:
         tokens = [float(len(one)) if ok else float("nan") for one, ok in zip(told, kept, strict=True)]
         letters = [float(len(text.text)) if ok else float("nan") for text, ok in zip(references, kept, strict=True)]
         return dict(zip(REFERENCES, (sums, tokens, letters), strict=True))
-
-    def _asked(self, one: Contender, n: int) -> NDArray[np.int64]:
-        """Which rows a model is weighed on: all, or a seeded sample, the same for all models of one size."""
-        limit = self.plan.config.models[one.name].rows
-        if limit is None or limit >= n:
-            return np.arange(n)
-        return np.sort(np.random.default_rng(self.plan.config.seed).permutation(n)[:limit])
 
     # -- score --------------------------------------------------------------------------------
 

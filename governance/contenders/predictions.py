@@ -14,18 +14,30 @@ from governance.modelconfig import PredictionsModel
 from governance.record import ModelEntry
 from governance.store import code_digest
 
-_NOTE = "known by a file of its predictions alone; nothing was asked of it"
 
+class FromFile(Contender):
+    """What another system answered, from the file that it wrote.
 
-class Predictions(Contender):
-    """What another system answered, from the file that it wrote."""
+    Attributes:
+        title: of one that the config gives none.
+        note: likewise.
+    """
 
     trained = False
+    title = "answers of another system"
+    note = "known by a file of its answers alone; nothing was asked of it"
 
-    def __init__(self, name: str, config: PredictionsModel, ring: Ring) -> None:
+    def __init__(self, name: str, config: PredictionsModel, ring: Ring, found: Mapping[str, int]) -> None:
+        """Get ready.
+
+        Args:
+            name: in the config.
+            config: its settings.
+            ring: what all are given.
+            found: what was counted in the file, "rows" among it.
+        """
         super().__init__(name, ring)
-        self.config = config
-        self.given = ring.given[name]
+        self.config, self._found = config, found
 
     @property
     @override
@@ -35,32 +47,43 @@ class Predictions(Contender):
     @override
     def prepare(self) -> None:
         """Tell what was counted in the file beside its rows."""
-        told = [f"{n} {what}" for what, n in self.given.found.items() if what != "rows"]
+        told = [f"{n} {what}" for what, n in self._found.items() if what != "rows"]
         if told:
-            self.ring.progress.say(f"  {self.name}: of {self.given.found['rows']} rows in the file: {', '.join(told)}")
+            self.ring.progress.say(f"  {self.name}: of {self._found['rows']} rows in the file: {', '.join(told)}")
 
     @override
     def identity(self) -> Mapping[str, object]:
-        return {
-            "file": self.ring.base[self.name][1],
-            "columns": self.config.columns,
-            "matching": self.given.matching,
-            "code": code_digest("governance.backends.predictions"),
-        }
-
-    @override
-    def open(self) -> Backend:
-        return PredictionsBackend(self.given)
+        return {"file": self.ring.base[self.name][1], "columns": self.config.columns}
 
     @override
     def entry(self, weighed_on: int, facts: Mapping[str, Any]) -> ModelEntry:
         config = self.config
         return ModelEntry(
             **self._told(config, weighed_on, facts),
-            title=config.title or "predictions of another system",
+            title=config.title or self.title,
             source=public_name(config.path),
             licence=config.licence,
-            note=config.note or _NOTE,
-            settings={"rows in the file" if what == "rows" else what: n for what, n in self.given.found.items()},
+            note=config.note or self.note,
+            settings={"rows in the file" if what == "rows" else what: n for what, n in self._found.items()},
             digest=self.ring.base[self.name][1],
         )
+
+
+class Predictions(FromFile):
+    """Labels, or scores of classes."""
+
+    title = "predictions of another system"
+    note = "known by a file of its predictions alone; nothing was asked of it"
+
+    def __init__(self, name: str, config: PredictionsModel, ring: Ring) -> None:
+        self.given = ring.given[name]
+        super().__init__(name, config, ring, self.given.found)
+
+    @override
+    def identity(self) -> Mapping[str, object]:
+        code = code_digest("governance.backends.predictions")
+        return {**super().identity(), "matching": self.given.matching, "code": code}
+
+    @override
+    def open(self) -> Backend:
+        return PredictionsBackend(self.given)

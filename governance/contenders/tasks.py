@@ -10,10 +10,11 @@ from typing_extensions import override
 from governance.backends.base import Backend
 from governance.backends.givenreplies import FunctionBackend, Replies, RepliesBackend
 from governance.contenders.anthropic import Anthropic
-from governance.contenders.base import Contender, Ring, public_name
+from governance.contenders.base import Contender, Ring
 from governance.contenders.callable import Function
 from governance.contenders.hf import HF
 from governance.contenders.openai import OpenAI
+from governance.contenders.predictions import FromFile
 from governance.contenders.scripted import Scripted
 from governance.modelconfig import (
     AnthropicModel,
@@ -26,8 +27,6 @@ from governance.modelconfig import (
 )
 from governance.record import ModelEntry
 from governance.store import code_digest, versions
-
-_FILE = "known by a file of its answers alone; nothing was asked of it"
 
 
 class Lexical(Contender):
@@ -75,54 +74,21 @@ class Lexical(Contender):
         )
 
 
-class GivenReplies(Contender):
-    """What another system answered, from the file that it wrote."""
-
-    trained = False
+class GivenReplies(FromFile):
+    """Words, or scores of candidates."""
 
     def __init__(self, name: str, config: PredictionsModel, ring: Ring, *, replies: Replies) -> None:
-        super().__init__(name, ring)
-        self.config, self._replies = config, replies
-
-    @property
-    @override
-    def protocol(self) -> str:
-        return "file"
-
-    @override
-    def prepare(self) -> None:
-        """Tell what was counted in the file beside its rows."""
-        told = [f"{n} {what}" for what, n in self._replies.found.items() if what != "rows"]
-        if told:
-            read = self._replies.found["rows"]
-            self.ring.progress.say(f"  {self.name}: of {read} rows in the file: {', '.join(told)}")
+        super().__init__(name, config, ring, replies.found)
+        self._replies = replies
 
     @override
     def identity(self) -> Mapping[str, object]:
-        return {
-            "file": self.ring.base[self.name][1],
-            "columns": self.config.columns,
-            "paired": self._replies.paired,
-            "scrub": self.ring.scrub,
-            "code": code_digest("governance.backends.givenreplies", "governance.privacy"),
-        }
+        code = code_digest("governance.backends.givenreplies", "governance.privacy")
+        return {**super().identity(), "paired": self._replies.paired, "scrub": self.ring.scrub, "code": code}
 
     @override
     def open(self) -> Backend:
         return RepliesBackend(self._replies)
-
-    @override
-    def entry(self, weighed_on: int, facts: Mapping[str, Any]) -> ModelEntry:
-        config = self.config
-        return ModelEntry(
-            **self._told(config, weighed_on, facts),
-            title=config.title or "answers of another system",
-            source=public_name(config.path),
-            licence=config.licence,
-            note=config.note or _FILE,
-            settings={"rows in the file" if what == "rows" else what: n for what, n in self._replies.found.items()},
-            digest=self.ring.base[self.name][1],
-        )
 
 
 class TaskFunction(Function):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from governance import atrest
@@ -35,3 +36,25 @@ def scrub_shards(texts: Sequence[str], policy: ScrubPolicy, *, workers: int, kee
         atrest.keep(keep / f"{number:06d}.json", json.dumps(rows, ensure_ascii=False).encode())
         yield shard
         number += 1
+
+
+def scrub_kept(
+    texts: Sequence[str], policy: ScrubPolicy, *, workers: int, keep: Path, advance: Callable[[int], None]
+) -> tuple[list[ScrubbedText], dict[str, int]]:
+    """All shards: scrubbed texts in order, and entity -> pieces taken out; see `scrub_shards`.
+
+    Args:
+        texts: raw.
+        policy: what to look for.
+        workers: processes.
+        keep: folder for finished shards.
+        advance: told how many texts are done more.
+    """
+    done: list[ScrubbedText] = []
+    replaced: Counter[str] = Counter()
+    for shard in scrub_shards(texts, policy, workers=workers, keep=keep):
+        for scrubbed in shard:
+            done.append(scrubbed.text)
+            replaced.update(scrubbed.counts)
+        advance(len(shard))
+    return done, dict(sorted(replaced.items()))
