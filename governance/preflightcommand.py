@@ -19,9 +19,8 @@ from governance.backends.limits import Limits
 from governance.backends.prompts import BoundPrompt, Prompt
 from governance.backends.taskprompts import CANDIDATES
 from governance.building import within
-from governance.cleaning import clean_dataset
-from governance.config import AuditConfig, load_config
-from governance.dataset import Labels, Roles, SyntheticText
+from governance.config import load_config
+from governance.dataset import Labels, SyntheticText
 from governance.errors import ConfigError
 from governance.modelconfig import ClosedModel, FineTune, OpenAIModel
 from governance.policy import load_policy
@@ -39,8 +38,8 @@ from governance.preflight import (
     sizes_of,
     told,
 )
-from governance.prepare import source_of
-from governance.sources import Dataset, Split, classes_of, read_dataset
+from governance.prepare import rows_of, source_of
+from governance.sources import Dataset, Split
 from governance.tableconfig import load_table_config
 from governance.taskconfig import TaskAuditConfig, load_task_config
 from governance.taskprepare import prepare_task
@@ -66,7 +65,7 @@ def preflight(source: str, assumed: Assumed | None = None) -> Preflight:
         return _of_task(*of_task, source, assumed or Assumed())
     config, path = load_config(source)
     policy = within(f"{path}: policy", lambda: load_policy(config.policy, base=path.parent))
-    dataset, labels, roles = _data(config, path)
+    roles, dataset, labels = rows_of(path, config, source_of(config.data, path))
     split = within(
         str(path),
         lambda: dataset.split(rows=config.data.rows, test_share=config.data.test_share, seed=config.seed),
@@ -173,19 +172,6 @@ def preflight_command(source: str, *, echo: Callable[[str], None], as_json: bool
         for piece in told(found, every=every):
             echo(piece)
     return found.exit_code
-
-
-def _data(config: AuditConfig, path: Path) -> tuple[Dataset, Labels, Roles]:
-    """Rows as the audit will read them."""
-    data = config.data
-    file = source_of(data, path)
-    groups = tuple(dict.fromkeys((*data.groups, *data.bands)))
-    roles = Roles(text=data.text, label=data.label, groups=groups, cluster=data.cluster, unit=data.unit)
-    bands = {name: (band.column, band.edges) for name, band in data.bands.items()}
-    dataset = within(str(path), lambda: read_dataset(file, roles, bands=bands))
-    if data.cleaning is not None:
-        dataset = clean_dataset(dataset, data.cleaning.made(), language=config.language)
-    return dataset, within(str(path), lambda: classes_of(file, dataset, roles, data.positive)), roles
 
 
 def _prompt(path: Path, key: str, source: str, labels: Labels) -> BoundPrompt:

@@ -113,32 +113,11 @@ def prepare(source: str) -> Plan:
     for name, model in config.models.items():
         if isinstance(model, ClosedModel):
             check_endpoint(path, name, model)
-    prompts = {
-        name: within(f"{path}: models.{name}.prompt", partial(Prompt.load, prompt, path.parent))
-        for name, model in config.models.items()
-        if isinstance(model, ClosedModel | HFModel) and (prompt := model.prompt) is not None
-    }
-    others = {
-        name: [
-            within(f"{path}: models.{name}.other_prompts.{i}", partial(Prompt.load, prompt, path.parent))
-            for i, prompt in enumerate(model.other_prompts)
-        ]
-        for name, model in config.models.items()
-        if isinstance(model, ClosedModel | HFModel) and model.other_prompts
-    }
+    prompts, others = _loaded(path, config)
     vendors = vendors_of(path, config.models)
     imports, imported = _imports(path, config)
-    data = config.data
-    file = source_of(data, path)
-    roles = Roles(
-        text=data.text, label=data.label, groups=config.data.group_columns, cluster=data.cluster, unit=data.unit
-    )
-    bands = {name: (band.column, band.edges) for name, band in data.bands.items()}
-    dataset = within(str(path), lambda: read_dataset(file, roles, bands=bands))
-    if data.cleaning is not None:
-        _check_cleaning(path, config)
-        dataset = clean_dataset(dataset, data.cleaning.made(), language=config.language)
-    labels = within(str(path), lambda: classes_of(file, dataset, roles, data.positive))
+    file = source_of(config.data, path)
+    roles, dataset, labels = rows_of(path, config, file)
     for name in config.models:
         check_fit(path, config, name, dataset, labels, bases.get(name))
     given = _given(path, config, file, dataset, labels)
@@ -162,24 +141,52 @@ def prepare(source: str) -> Plan:
         **({"vendors": {name: facts.digest for name, facts in vendors.items()}} if vendors else {}),
     }
     return Plan(
-        *(
-            config,
-            path,
-            roles,
-            dataset,
-            labels,
-            bases,
-            evaluators,
-            scrub,
-            terms,
-            bound,
-            digests,
-            imports,
-            given,
-            vendors,
-        ),
+        config=config,
+        path=path,
+        roles=roles,
+        dataset=dataset,
+        labels=labels,
+        bases=bases,
+        evaluators=evaluators,
+        scrub=scrub,
+        terms=terms,
+        prompts=bound,
+        digests=digests,
+        imports=imports,
+        given=given,
+        vendors=vendors,
         wordings=wordings,
     )
+
+
+def _loaded(path: Path, config: AuditConfig) -> tuple[dict[str, Prompt], dict[str, list[Prompt]]]:
+    """Model name -> its prompt, and its other prompts, as read."""
+    prompts = {
+        name: within(f"{path}: models.{name}.prompt", partial(Prompt.load, prompt, path.parent))
+        for name, model in config.models.items()
+        if isinstance(model, ClosedModel | HFModel) and (prompt := model.prompt) is not None
+    }
+    others = {
+        name: [
+            within(f"{path}: models.{name}.other_prompts.{i}", partial(Prompt.load, prompt, path.parent))
+            for i, prompt in enumerate(model.other_prompts)
+        ]
+        for name, model in config.models.items()
+        if isinstance(model, ClosedModel | HFModel) and model.other_prompts
+    }
+    return prompts, others
+
+
+def rows_of(path: Path, config: AuditConfig, file: Source) -> tuple[Roles, Dataset, Labels]:
+    """The data, read, cleaned and looked at."""
+    data = config.data
+    roles = Roles(text=data.text, label=data.label, groups=data.group_columns, cluster=data.cluster, unit=data.unit)
+    bands = {name: (band.column, band.edges) for name, band in data.bands.items()}
+    dataset = within(str(path), lambda: read_dataset(file, roles, bands=bands))
+    if data.cleaning is not None:
+        _check_cleaning(path, config)
+        dataset = clean_dataset(dataset, data.cleaning.made(), language=config.language)
+    return roles, dataset, within(str(path), lambda: classes_of(file, dataset, roles, data.positive))
 
 
 def _wordings(
